@@ -1,0 +1,7 @@
+export * from './assert.ts'
+export * from './clock.ts'
+export * from './ids.ts'
+export * from './json.ts'
+export * from './log.ts'
+export * from './money.ts'
+export * from './usage.ts'
