@@ -1,0 +1,433 @@
+-- The ledger: double-entry, append-only transfers between accounts. It knows money and never models or HTTP; the
+-- documents it keeps beside the money (hold intents, receipts) are opaque text to it.
+-- Everything that moves money goes through ledger.apply; the gateway's role may read tables and call functions only.
+
+do $$
+begin
+  if not exists (select from pg_roles where rolname = 'forge_app') then
+    begin
+      create role forge_app nologin;
+    exception
+      when duplicate_object or unique_violation then null;   -- another database of the cluster made it meanwhile
+      when insufficient_privilege then
+        raise exception 'the role forge_app is missing and this user may not create it'
+          using hint = 'As a superuser run: CREATE ROLE forge_app NOLOGIN; GRANT forge_app TO the user of DATABASE_URL.';
+    end;
+  end if;
+  if not pg_has_role(current_user, 'forge_app', 'member') then
+    execute format('grant forge_app to %I', current_user);
+  end if;
+end $$;
+
+create schema ledger;
+grant usage on schema ledger to forge_app;
+
+-- Accounts come in sets: one set an organization and bucket, whose ids are base + the kind's offset. The counter
+-- account of a movement is therefore known without a look-up, and all money of an organization lives together.
+create sequence ledger.account_set as bigint;
+
+create table ledger.account_kind (
+  kind text primary key,
+  id_offset smallint not null unique check (id_offset between 0 and 7),
+  meaning text not null
+);
+insert into ledger.account_kind values
+  ('customer',   0, 'what the organization owns in this bucket; the only kind whose balance is kept on the row'),
+  ('revenue',    1, 'what was charged for requests'),
+  ('issuance',   2, 'free money given away (grants)'),
+  ('cash',       3, 'money that was paid in (top-ups) and paid back (refunds)'),
+  ('writeoff',   4, 'what providers reported above the hold and the balance could not pay'),
+  ('adjustment', 5, 'corrections by an operator, each with its reason'),
+  ('breakage',   6, 'grants that expired unspent');
+
+create table ledger.account (
+  org_id uuid not null,
+  id bigint not null unique,
+  bucket text not null,
+  kind text not null references ledger.account_kind,
+  currency text not null check (currency ~ '^[A-Z]{3}$'),
+  posted bigint not null default 0,
+  held bigint not null default 0 check (held >= 0),
+  seq bigint not null default 0,
+  -- 0, or the debt that a refund or chargeback left: the only way below zero.
+  floor bigint not null default 0 check (floor <= 0),
+  created_at timestamptz not null default clock_timestamp(),
+  primary key (org_id, id),
+  unique (org_id, bucket, kind),
+  check (posted - held >= floor),
+  -- Platform accounts are appended to and never updated on the hot path; their balance is the sum of their entries.
+  check (kind = 'customer' or (posted = 0 and held = 0 and seq = 0))
+) with (fillfactor = 50);
+
+-- Money set aside. A row lives while the request runs; its end is a transfer of the same id.
+create table ledger.hold (
+  org_id uuid not null,
+  id uuid not null,
+  account_id bigint not null,
+  amount bigint not null check (amount >= 0),
+  asked bigint not null,
+  process_id uuid not null,
+  opened_at timestamptz not null default clock_timestamp(),
+  expires_at timestamptz not null,
+  intent text not null,
+  progress text,
+  primary key (org_id, id)
+) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0);
+
+-- What was decided, once per id: an id that was refused stays refused, an id that ended stays ended.
+create table ledger.transfer (
+  org_id uuid not null,
+  id uuid not null,
+  kind text not null check (kind in ('charge', 'release', 'expire', 'refused', 'grant', 'topup', 'adjust', 'refund')),
+  account_id bigint not null,
+  -- The operation's own figure; a replay must bring the same one.
+  asked bigint not null,
+  -- What the customer's account changed by (negative: it paid).
+  amount bigint not null,
+  -- What was set aside before, for endings of holds.
+  held bigint not null default 0,
+  reverses uuid,
+  reason text,
+  -- Commit order differs from id order; readers that follow the log go by (xid, …) below the oldest running one.
+  xid xid8 not null default pg_current_xact_id(),
+  created_at timestamptz not null default clock_timestamp(),
+  primary key (org_id, id),
+  check (kind not in ('release', 'expire', 'refused') or amount = 0),
+  check (kind <> 'charge' or amount <= 0),
+  check (kind not in ('grant', 'topup') or amount > 0),
+  check (kind <> 'refund' or amount < 0)
+);
+
+create table ledger.entry (
+  org_id uuid not null,
+  transfer_id uuid not null,
+  line smallint not null,
+  account_id bigint not null,
+  currency text not null,
+  amount bigint not null check (amount <> 0),
+  -- Customer accounts only: the entries of an account form an unbroken walk 1 … n.
+  account_seq bigint,
+  balance_after bigint,
+  primary key (org_id, transfer_id, line),
+  check ((account_seq is null) = (balance_after is null))
+);
+create unique index entry_walk on ledger.entry (account_id, account_seq) where account_seq is not null;
+
+-- The document of a request, written in the commit that moves its money (or refuses to). The columns are for
+-- finding it; the document is the record.
+create table ledger.receipt (
+  org_id uuid not null,
+  id uuid not null,
+  project_id uuid not null,
+  api_key_id uuid not null,
+  run_id uuid,
+  status text not null,
+  bucket text,
+  route text,
+  model text,
+  charge bigint not null default 0 check (charge >= 0),
+  created_at timestamptz not null,
+  xid xid8 not null default pg_current_xact_id(),
+  document text not null,
+  primary key (org_id, id)
+);
+create index receipt_by_project on ledger.receipt (project_id, id);
+create index receipt_by_run on ledger.receipt (run_id, id) where run_id is not null;
+
+-- Money by origin, so that "which money paid this" can be answered later without touching the hot path.
+create table ledger.lot (
+  org_id uuid not null,
+  transfer_id uuid not null,
+  account_id bigint not null,
+  amount bigint not null check (amount > 0),
+  origin text not null check (origin in ('grant', 'topup', 'adjust')),
+  expires_at timestamptz,
+  created_at timestamptz not null default clock_timestamp(),
+  primary key (org_id, transfer_id)
+);
+
+-- Which processes are alive, by the database's clock: holds of a process that stopped beating are recovered.
+create table ledger.process (
+  id uuid primary key,
+  started_at timestamptz not null default clock_timestamp(),
+  beat_at timestamptz not null default clock_timestamp()
+);
+
+create function ledger.refuse_change() returns trigger language plpgsql as $$
+begin
+  raise exception '%.% is append-only', tg_table_schema, tg_table_name using errcode = 'restrict_violation';
+end $$;
+
+do $$
+declare t text;
+begin
+  foreach t in array array['transfer', 'entry', 'receipt', 'lot', 'account_kind'] loop
+    execute format('create trigger append_only before update or delete or truncate on ledger.%I
+      for each statement execute function ledger.refuse_change()', t);
+  end loop;
+end $$;
+
+create function ledger.entries_balance() returns trigger language plpgsql as $$
+begin
+  if exists (select from added group by org_id, transfer_id, currency having sum(amount) <> 0)
+    or exists (select from added group by org_id, transfer_id having count(distinct currency) > 1 or count(*) < 2)
+  then
+    raise exception 'a transfer does not sum to zero in one currency' using errcode = 'integrity_constraint_violation';
+  end if;
+  return null;
+end $$;
+create trigger entries_balance after insert on ledger.entry
+  referencing new table as added for each statement execute function ledger.entries_balance();
+
+-- Opens the account set of an organization and bucket, once.
+create function ledger.open_accounts(p_org uuid, p_bucket text, p_currency text) returns bigint
+language plpgsql security definer set search_path = pg_catalog as $$
+declare v_base bigint; v_currency text;
+begin
+  select id, currency into v_base, v_currency from ledger.account
+    where org_id = p_org and bucket = p_bucket and kind = 'customer';
+  if v_base is null then
+    perform pg_advisory_xact_lock(hashtextextended(p_org::text || p_bucket, 7));
+    select id, currency into v_base, v_currency from ledger.account
+      where org_id = p_org and bucket = p_bucket and kind = 'customer';
+  end if;
+  if v_base is null then
+    v_base := nextval('ledger.account_set') * 8;
+    v_currency := p_currency;
+    insert into ledger.account (org_id, id, bucket, kind, currency)
+      select p_org, v_base + k.id_offset, p_bucket, k.kind, p_currency from ledger.account_kind k;
+  end if;
+  if v_currency <> p_currency then
+    raise exception 'bucket % of this organization is in %, not in %', p_bucket, v_currency, p_currency
+      using errcode = 'integrity_constraint_violation';
+  end if;
+  return v_base;
+end $$;
+
+-- Applies a batch, in the order given, all or nothing. Ops are columns of equal length:
+--   code     1 reserve  2 extend  3 renew  4 settle  5 void  6 expire  7 grant  8 topup  9 adjust  10 refund  11 record
+--   amount   reserve: wanted · extend: the new total · settle: to charge · grant, topup, refund: > 0 · adjust: signed
+--   minimum  reserve: the least that is of use · extend: the least new total · between the two, what is available is taken
+--   ttl      holds: milliseconds from now · grant, topup: seconds until what is unspent expires, 0 for never
+--   note     reserve: the intent · extend, renew: progress so far · others: the reason
+--   receipts are separate, shorter columns; r_op is the index (1-based) of the op whose success writes the receipt.
+-- Verdicts: 0 done · 1 done before (the same answer again) · 2 refused: not enough available · 3 another op has this id
+--   · 4 no such open hold · 5 not expired yet · 6 no such account · 7 the id was refused before
+-- figure: reserve: what was set aside (refused: what was available) · settle: what the customer paid.
+create function ledger.apply(
+  p_process uuid,
+  p_code smallint[], p_org uuid[], p_id uuid[], p_account bigint[], p_amount bigint[], p_minimum bigint[],
+  p_ttl int[], p_note text[],
+  r_op int[], r_id uuid[], r_project uuid[], r_key uuid[], r_run uuid[], r_status text[], r_bucket text[],
+  r_route text[], r_model text[], r_charge bigint[], r_created timestamptz[], r_document text[],
+  out verdict smallint[], out figure bigint[]
+) language plpgsql security definer
+set search_path = pg_catalog
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan set jit = off
+as $$
+declare
+  n constant int := coalesce(array_length(p_code, 1), 0);
+  now_at constant timestamptz := clock_timestamp();
+  -- accounts of the batch, locked, by position
+  a_id bigint[]; a_posted bigint[]; a_held bigint[]; a_seq bigint[]; a_floor bigint[];
+  -- per op: position of its account, first op with the same id (its slot), and the slot's state
+  pos int[]; slot int[];
+  h_amount bigint[]; h_account bigint[]; h_asked bigint[]; h_expires timestamptz[];
+  t_kind text[]; t_asked bigint[]; t_amount bigint[]; t_account bigint[];
+  -- results used by the bulk writes
+  seq_after bigint[] := array_fill(null::bigint, array[n]);
+  posted_after bigint[] := array_fill(null::bigint, array[n]);
+  written bigint[] := array_fill(0::bigint, array[n]);
+  ended bigint[] := array_fill(null::bigint, array[n]);
+  kinds text[] := array_fill(null::text, array[n]);
+  opened boolean := false; changed boolean := false; closed boolean := false; moved boolean := false; lots boolean := false;
+  i int; k int; s int; c smallint; amount bigint; available bigint; paid bigint;
+begin
+  verdict := array_fill(0::smallint, array[n]);
+  figure := array_fill(0::bigint, array[n]);
+  if n = 0 then return; end if;
+
+  -- Every account of the whole batch is locked in one order before anything is decided: two writers cannot deadlock.
+  select array_agg(x.id order by x.id), array_agg(x.posted order by x.id), array_agg(x.held order by x.id),
+         array_agg(x.seq order by x.id), array_agg(x.floor order by x.id)
+    into a_id, a_posted, a_held, a_seq, a_floor
+    from (select a.id, a.posted, a.held, a.seq, a.floor from ledger.account a
+          where a.id = any (select distinct u.id from unnest(p_account) u(id) where u.id is not null)
+            and a.kind = 'customer'
+          order by a.id for no key update) x;
+
+  -- Holds and endings are read under the locks, so what is read is what is decided on.
+  select array_agg(o.pos order by o.i), array_agg(o.slot order by o.i),
+         array_agg(h.amount order by o.i), array_agg(h.account_id order by o.i), array_agg(h.asked order by o.i),
+         array_agg(h.expires_at order by o.i),
+         array_agg(t.kind order by o.i), array_agg(t.asked order by o.i), array_agg(t.amount order by o.i),
+         array_agg(t.account_id order by o.i)
+    into pos, slot, h_amount, h_account, h_asked, h_expires, t_kind, t_asked, t_amount, t_account
+    from (select u.org, u.id, u.i::int, array_position(a_id, u.account) as pos,
+            (min(u.i) over (partition by u.org, u.id))::int as slot
+          from unnest(p_org, p_id, p_account) with ordinality u(org, id, account, i)) o
+    left join ledger.hold h on h.org_id = o.org and h.id = o.id
+    left join ledger.transfer t on t.org_id = o.org and t.id = o.id;
+
+  for i in 1 .. n loop
+    c := p_code[i]; s := slot[i]; k := pos[i]; amount := p_amount[i];
+    if c = 11 then continue; end if;
+    if k is null then verdict[i] := 6; continue; end if;
+
+    if c = 1 then
+      if h_amount[s] is not null then
+        verdict[i] := case when h_account[s] = p_account[i] and h_asked[s] = amount then 1 else 3 end;
+        figure[i] := h_amount[s]; continue;
+      end if;
+      if t_kind[s] is not null then
+        verdict[i] := case when t_account[s] is distinct from p_account[i] or t_asked[s] <> amount then 3
+                           when t_kind[s] = 'refused' then 7 else 1 end;
+        continue;
+      end if;
+      available := a_posted[k] - a_held[k];
+      if available >= p_minimum[i] and available > 0 or amount = 0 then
+        paid := least(amount, greatest(available, 0));
+        a_held[k] := a_held[k] + paid;
+        figure[i] := paid; ended[i] := null; kinds[i] := 'hold'; opened := true;
+        h_amount[s] := paid; h_account[s] := p_account[i]; h_asked[s] := amount;
+        h_expires[s] := now_at + p_ttl[i] * interval '1 millisecond';
+      else
+        verdict[i] := 2; figure[i] := available; kinds[i] := 'refused'; closed := true;
+        t_kind[s] := 'refused'; t_asked[s] := amount; t_amount[s] := 0; t_account[s] := p_account[i];
+      end if;
+
+    elsif c in (2, 3) then
+      if h_amount[s] is null or h_account[s] <> p_account[i] then verdict[i] := 4; continue; end if;
+      if c = 2 and amount > h_amount[s] then
+        available := a_posted[k] - a_held[k];
+        paid := least(amount, h_amount[s] + greatest(available, 0));
+        if paid < p_minimum[i] then verdict[i] := 2; figure[i] := paid; continue; end if;
+        a_held[k] := a_held[k] + paid - h_amount[s];
+        h_amount[s] := paid;
+      end if;
+      h_expires[s] := now_at + p_ttl[i] * interval '1 millisecond';
+      figure[i] := h_amount[s]; kinds[i] := 'change'; changed := true;
+
+    elsif c in (4, 5, 6) then
+      if t_kind[s] is not null then
+        verdict[i] := case when t_account[s] = p_account[i]
+            and t_kind[s] = case c when 4 then 'charge' when 5 then 'release' else 'expire' end
+            and t_asked[s] = amount then 1 else 3 end;
+        figure[i] := -t_amount[s]; continue;
+      end if;
+      if h_amount[s] is null or h_account[s] <> p_account[i] then verdict[i] := 4; continue; end if;
+      if c = 6 and h_expires[s] > now_at then verdict[i] := 5; continue; end if;
+      a_held[k] := a_held[k] - h_amount[s];
+      paid := 0;
+      if c = 4 then
+        -- Never more than was set aside (an extension comes before); the rest is the operator's loss, and visible.
+        paid := least(amount, h_amount[s]);
+        written[i] := amount - paid;
+        if paid > 0 then
+          a_posted[k] := a_posted[k] - paid; a_seq[k] := a_seq[k] + 1;
+          seq_after[i] := a_seq[k]; posted_after[i] := a_posted[k];
+        end if;
+        if amount > 0 then moved := true; end if;
+      end if;
+      ended[i] := h_amount[s]; closed := true; figure[i] := paid;
+      kinds[i] := case c when 4 then 'charge' when 5 then 'release' else 'expire' end;
+      h_amount[s] := null;
+      t_kind[s] := kinds[i]; t_asked[s] := amount; t_amount[s] := -paid; t_account[s] := p_account[i];
+
+    else
+      if t_kind[s] is not null or h_amount[s] is not null then
+        verdict[i] := case when t_account[s] = p_account[i] and t_asked[s] = amount
+            and t_kind[s] = case c when 7 then 'grant' when 8 then 'topup' when 9 then 'adjust' else 'refund' end
+          then 1 else 3 end;
+        figure[i] := t_amount[s]; continue;
+      end if;
+      paid := case when c = 10 then -amount else amount end;
+      -- A correction by an operator may not create a debt; a refund of money that was spent may, and then blocks.
+      if c = 9 and a_posted[k] - a_held[k] + paid < least(a_floor[k], 0) and paid < 0 then
+        verdict[i] := 2; figure[i] := a_posted[k] - a_held[k]; continue;
+      end if;
+      a_posted[k] := a_posted[k] + paid; a_seq[k] := a_seq[k] + 1;
+      a_floor[k] := least(0, a_posted[k] - a_held[k]);
+      seq_after[i] := a_seq[k]; posted_after[i] := a_posted[k];
+      figure[i] := paid; closed := true; moved := true; lots := lots or paid > 0;
+      kinds[i] := case c when 7 then 'grant' when 8 then 'topup' when 9 then 'adjust' else 'refund' end;
+      t_kind[s] := kinds[i]; t_asked[s] := amount; t_amount[s] := paid; t_account[s] := p_account[i];
+    end if;
+  end loop;
+
+  if opened then
+    insert into ledger.hold (org_id, id, account_id, amount, asked, process_id, opened_at, expires_at, intent)
+      select u.org, u.id, u.account, u.figure, u.amount, p_process, now_at, now_at + u.ttl * interval '1 millisecond', u.note
+      from unnest(p_org, p_id, p_account, p_amount, figure, p_ttl, p_note, kinds)
+        u(org, id, account, amount, figure, ttl, note, kind) where u.kind = 'hold';
+  end if;
+  if changed then
+    update ledger.hold h set amount = u.figure, expires_at = now_at + u.ttl * interval '1 millisecond',
+        progress = coalesce(u.note, h.progress), process_id = p_process
+      from (select distinct on (v.org, v.id) v.* from unnest(p_org, p_id, figure, p_ttl, p_note, kinds) with ordinality
+          v(org, id, figure, ttl, note, kind, i) where v.kind = 'change' order by v.org, v.id, v.i desc) u
+      where h.org_id = u.org and h.id = u.id;
+  end if;
+  if closed then
+    delete from ledger.hold h
+      using unnest(p_org, p_id, ended) u(org, id, ended)
+      where u.ended is not null and h.org_id = u.org and h.id = u.id;
+    insert into ledger.transfer (org_id, id, kind, account_id, asked, amount, held, reason)
+      select u.org, u.id, u.kind, u.account, u.amount,
+          case u.kind when 'charge' then -u.figure when 'refused' then 0 else u.figure end, coalesce(u.ended, 0),
+          case when u.code >= 5 then u.note end
+      from unnest(p_org, p_id, p_account, p_amount, figure, ended, kinds, p_note, p_code)
+        u(org, id, account, amount, figure, ended, kind, note, code)
+      where u.kind not in ('hold', 'change');
+  end if;
+  if moved then
+    insert into ledger.entry (org_id, transfer_id, line, account_id, currency, amount, account_seq, balance_after)
+      select u.org, u.id, l.line, u.account + l.id_offset, a.currency, l.amount,
+          case when l.line = 1 then u.seq end, case when l.line = 1 then u.posted end
+      from unnest(p_org, p_id, p_account, figure, written, seq_after, posted_after, kinds)
+        u(org, id, account, figure, written, seq, posted, kind)
+      join ledger.account a on a.id = u.account
+      cross join lateral (values
+        (1::smallint, 0, case when u.kind = 'charge' then -u.figure else u.figure end),
+        (2::smallint, case u.kind when 'charge' then 1 when 'grant' then 2 when 'adjust' then 5 else 3 end,
+                      case when u.kind = 'charge' then u.figure + u.written else -u.figure end),
+        (3::smallint, 4, -u.written)) l(line, id_offset, amount)
+      where u.kind in ('charge', 'grant', 'topup', 'adjust', 'refund') and l.amount <> 0;
+  end if;
+  if lots then
+    insert into ledger.lot (org_id, transfer_id, account_id, amount, origin, expires_at)
+      select u.org, u.id, u.account, u.figure, u.kind,
+          case when u.ttl > 0 then now_at + u.ttl * interval '1 second' end
+      from unnest(p_org, p_id, p_account, figure, kinds, p_ttl) u(org, id, account, figure, kind, ttl)
+      where u.kind in ('grant', 'topup', 'adjust') and u.figure > 0;
+  end if;
+  if array_length(r_op, 1) > 0 then
+    insert into ledger.receipt (org_id, id, project_id, api_key_id, run_id, status, bucket, route, model, charge, created_at, document)
+      select p_org[r.op], r.id, r.project, r.key, r.run, r.status, r.bucket, r.route, r.model, r.charge, r.created, r.document
+      from unnest(r_op, r_id, r_project, r_key, r_run, r_status, r_bucket, r_route, r_model, r_charge, r_created, r_document)
+        r(op, id, project, key, run, status, bucket, route, model, charge, created, document)
+      where verdict[r.op] = 0
+      on conflict do nothing;
+  end if;
+  if a_id is not null then
+    update ledger.account a set posted = u.posted, held = u.held, seq = u.seq, floor = u.floor
+      from unnest(a_id, a_posted, a_held, a_seq, a_floor) u(id, posted, held, seq, floor)
+      where a.id = u.id and (a.posted, a.held, a.seq, a.floor) is distinct from (u.posted, u.held, u.seq, u.floor);
+  end if;
+end $$;
+
+create function ledger.beat(p_process uuid) returns void
+language sql security definer set search_path = pg_catalog as $$
+  insert into ledger.process (id) values (p_process)
+  on conflict (id) do update set beat_at = clock_timestamp();
+$$;
+
+-- A process that ended in order takes its row with it; holds it left (none, if it drained) are recovered like any other.
+create function ledger.leave(p_process uuid) returns void
+language sql security definer set search_path = pg_catalog as $$
+  delete from ledger.process where id = p_process;
+$$;
+
+revoke all on all functions in schema ledger from public;
+grant select on all tables in schema ledger to forge_app;
+grant execute on function ledger.apply, ledger.open_accounts(uuid, text, text), ledger.beat(uuid), ledger.leave(uuid) to forge_app;

@@ -1,0 +1,3 @@
+export * from './errors.ts'
+export * from './receipt.ts'
+export * from './vocabulary.ts'

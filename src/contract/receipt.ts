@@ -1,0 +1,135 @@
+import { z } from 'zod'
+import { POLICIES, RECEIPT_STATUSES, ROUTE_TYPES, SETTLEMENTS } from './vocabulary.ts'
+
+/** The document about one request (docs/receipts.md). Amounts are decimal strings, times RFC 3339 in UTC. */
+
+const amount = z.string().describe('decimal string')
+const time = z.string().describe('RFC 3339, UTC')
+const named = z.object({ id: z.string(), name: z.string() })
+
+export const receiptUsage = z.object({
+  input: z.number().nullable(),
+  cache_read: z.number().nullable(),
+  cache_write_5m: z.number().nullable(),
+  cache_write_1h: z.number().nullable(),
+  output: z.number().nullable(),
+  reasoning: z.number().nullable().describe('inside output, never added to it'),
+  input_audio: z.number().optional(),
+  output_audio: z.number().optional(),
+  input_image: z.number().optional(),
+  source: z.enum(['reported', 'derived', 'estimated', 'unknown']),
+  note: z.string().optional(),
+})
+export type ReceiptUsage = z.infer<typeof receiptUsage>
+
+export const receiptLine = z.object({
+  meter: z.string(),
+  quantity: z.number(),
+  unit_price: amount,
+  per: z.number(),
+  amount,
+})
+export type ReceiptLine = z.infer<typeof receiptLine>
+
+export const candidateOutcomes = ['tried', 'not_needed', 'not_allowed', 'unavailable'] as const
+
+export const receiptAttempt = z.object({
+  n: z.number(),
+  route: z.string(),
+  channel: z.string(),
+  role: z.string(),
+  upstream_model: z.string(),
+  served_model: z.string().nullable(),
+  result: z.enum(['ok', 'error', 'timeout', 'cancelled']),
+  status: z.number().nullable(),
+  code: z.string().nullable(),
+  started_at: time,
+  latency_ms: z.number(),
+  time_to_first_token_ms: z.number().nullable(),
+  usage: receiptUsage.nullable(),
+  billed: z.boolean(),
+  billed_reason: z.string(),
+  next: z.enum(['backup', 'other_route', 'answer', 'none']),
+})
+export type ReceiptAttempt = z.infer<typeof receiptAttempt>
+
+export const receiptSchema = z.object({
+  id: z.string(),
+  object: z.literal('receipt'),
+  version: z.literal(1),
+  status: z.enum(RECEIPT_STATUSES),
+  sandbox: z
+    .boolean()
+    .describe('true when the answer came from the built-in sandbox upstream, not from a model'),
+  created_at: time,
+  finished_at: time.nullable(),
+  latency_ms: z.number().nullable(),
+  time_to_first_token_ms: z.number().nullable(),
+  explanation: z.object({ en: z.string(), zh: z.string() }),
+  organization: named,
+  project: named,
+  api_key: z.object({ id: z.string(), label: z.string(), prefix: z.string() }),
+  run: z.object({ id: z.string(), name: z.string(), step: z.string().nullable() }).nullable(),
+  endpoint: z.string(),
+  streamed: z.boolean(),
+  idempotency_key: z.string().nullable(),
+  requested_model: z.string().nullable(),
+  catalog_model: z.string().nullable(),
+  served_model: z.string().nullable(),
+  decision: z
+    .object({
+      policy: z.enum(POLICIES),
+      rule: z.string(),
+      route: z.string().nullable(),
+      route_type: z.enum(ROUTE_TYPES).nullable(),
+      bucket: z.string().nullable(),
+      reason: z.string(),
+      candidates: z.array(
+        z.object({
+          route: z.string(),
+          channel: z.string().nullable(),
+          role: z.string().nullable(),
+          outcome: z.enum(candidateOutcomes),
+          reason: z.string(),
+        }),
+      ),
+    })
+    .nullable(),
+  attempts: z.array(receiptAttempt),
+  retries: z.number(),
+  fallback: z.boolean(),
+  crossed_balance: z.boolean(),
+  max_output_tokens: z.number().nullable().describe('the output limit sent upstream'),
+  max_output_tokens_lowered: z.boolean(),
+  usage: receiptUsage.nullable(),
+  charge: z
+    .object({
+      bucket: z.string(),
+      currency: z.string(),
+      total: amount,
+      settlement: z.enum(SETTLEMENTS),
+      price_version: z.string(),
+      lines: z.array(receiptLine),
+      reference: z.object({ currency: z.string(), total: amount }).nullable(),
+    })
+    .nullable(),
+  no_charge_reason: z.string().nullable(),
+  settlement: z.enum(SETTLEMENTS).nullable(),
+  hold: z
+    .object({
+      bucket: z.string(),
+      currency: z.string(),
+      amount,
+      state: z.enum(['open', 'captured', 'released', 'expired']),
+    })
+    .nullable(),
+  balance: z.object({ bucket: z.string(), currency: z.string(), before: amount, after: amount }).nullable(),
+  ledger: z.array(z.object({ entry: z.string(), account: z.string(), amount, currency: z.string() })),
+  flags: z
+    .array(z.string())
+    .describe('what an operator should look at, e.g. usage_impossible, model_mismatch'),
+  limit: z.string().nullable(),
+  error: z.object({ code: z.string(), message: z.string(), status: z.number() }).nullable(),
+  next_step: z.string().nullable(),
+})
+export type Receipt = z.infer<typeof receiptSchema>

@@ -1,0 +1,82 @@
+/** The closed lists that everything else is checked against. A new kind is added here first; the compiler names the rest. */
+
+export const ROUTE_TYPES = ['official', 'ordinary'] as const
+export type RouteType = (typeof ROUTE_TYPES)[number]
+
+/** The two built-in balances. Further ones come from configuration, so a bucket id is a string elsewhere. */
+export const BUILT_IN_BUCKETS = {
+  credit: { currency: 'USD', name: 'Credit' },
+  rmb: { currency: 'CNY', name: 'RMB wallet' },
+} as const satisfies Record<string, { currency: string; name: string }>
+
+/** How a key chooses among a model's routes when the request names none. */
+export const POLICIES = [
+  'ordinary_then_official',
+  'official_then_ordinary',
+  'official_only',
+  'ordinary_only',
+  'cheapest',
+] as const
+export type Policy = (typeof POLICIES)[number]
+
+export const KEY_STATES = ['active', 'paused', 'revoked', 'expired'] as const
+export type KeyState = (typeof KEY_STATES)[number]
+
+export const RECEIPT_STATUSES = [
+  'completed',
+  'failed',
+  'refused',
+  'cancelled',
+  'pending',
+  'recovered',
+] as const
+export type ReceiptStatus = (typeof RECEIPT_STATUSES)[number]
+
+/** Rows of the settlement matrix (docs/ledger.md). One function decides which applies; the receipt names it. */
+export const SETTLEMENTS = [
+  'completed_reported',
+  'completed_estimated',
+  'completed_bounded',
+  'empty_completion',
+  'failed_before_output',
+  'failed_after_output',
+  'client_left_before_output',
+  'client_left',
+  'cut_at_limit',
+  'refused',
+  'recovered',
+] as const
+export type Settlement = (typeof SETTLEMENTS)[number]
+
+/** What a price is quoted for. Token meters are per 1,000,000; `request` and `web_search` are calls. */
+export const METERS = [
+  'input',
+  'cache_read',
+  'cache_write_5m',
+  'cache_write_1h',
+  'output',
+  'input_audio',
+  'output_audio',
+  'input_image',
+  'request',
+  'web_search',
+] as const
+export type Meter = (typeof METERS)[number]
+
+export const CHANNEL_PROTOCOLS = ['openai'] as const
+export type ChannelProtocol = (typeof CHANNEL_PROTOCOLS)[number]
+
+export const ENDPOINTS = ['openai.chat_completions'] as const
+export type Endpoint = (typeof ENDPOINTS)[number]
+
+export const TRANSFER_KINDS = [
+  'charge',
+  'release',
+  'expire',
+  'refused',
+  'grant',
+  'topup',
+  'adjust',
+  'refund',
+] as const
+export type TransferKind = (typeof TRANSFER_KINDS)[number]

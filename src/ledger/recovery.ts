@@ -1,0 +1,136 @@
+import type { Database } from '../db/index.ts'
+import { errorText, type Log, type Nano, type Uuid } from '../kernel/index.ts'
+
+/**
+ * Holds whose process died, or that nobody renewed, must come back. Liveness is by the database's clock alone: every
+ * process beats, and one that has beaten steadily for a while looks for holds whose owner has not.
+ */
+
+export interface AbandonedHold {
+  readonly orgId: Uuid
+  readonly id: Uuid
+  readonly accountId: bigint
+  readonly bucket: string
+  readonly currency: string
+  readonly amountNano: Nano
+  readonly openedAt: Date
+  readonly intent: string
+  readonly progress: string | null
+  /** True when the hold's own time has passed; false when only its process is gone. */
+  readonly expired: boolean
+}
+
+export interface RecoveryOptions {
+  readonly database: Database
+  readonly processId: Uuid
+  readonly log: Log
+  /** Ends one hold: composes the receipt and submits the op. Its failure is logged and tried again next time. */
+  readonly recover: (hold: AbandonedHold) => Promise<void>
+  readonly beatEveryMs?: number
+  /** No beat for so long: dead. Also how long this process must have beaten steadily before it judges others. */
+  readonly deadAfterMs?: number
+}
+
+export interface Recovery {
+  /** Looks once, now. @returns how many holds were ended */
+  sweep(): Promise<number>
+  close(): Promise<void>
+}
+
+const FIND_SQL = `select h.org_id, h.id, h.account_id, a.bucket, a.currency, h.amount, h.opened_at, h.intent, h.progress,
+    h.expires_at < clock_timestamp() as expired
+  from ledger.hold h
+  join ledger.account a on a.org_id = h.org_id and a.id = h.account_id
+  left join ledger.process p on p.id = h.process_id
+  where h.process_id <> $1
+      and (p.id is null or p.beat_at < clock_timestamp() - $2 * interval '1 millisecond')
+    or h.expires_at < clock_timestamp() - $2 * interval '1 millisecond'
+  order by h.opened_at limit 1000`
+
+export async function findAbandoned(
+  database: Database,
+  processId: Uuid,
+  deadAfterMs: number,
+): Promise<readonly AbandonedHold[]> {
+  const rows = await database.query<{
+    org_id: string
+    id: string
+    account_id: bigint
+    bucket: string
+    currency: string
+    amount: bigint
+    opened_at: Date
+    intent: string
+    progress: string | null
+    expired: boolean
+  }>(FIND_SQL, [processId, deadAfterMs])
+  return rows.map((row) => ({
+    orgId: row.org_id,
+    id: row.id,
+    accountId: row.account_id,
+    bucket: row.bucket,
+    currency: row.currency,
+    amountNano: row.amount,
+    openedAt: row.opened_at,
+    intent: row.intent,
+    progress: row.progress,
+    expired: row.expired,
+  }))
+}
+
+export function startRecovery(options: RecoveryOptions): Recovery {
+  const { database, processId, log } = options
+  const beatEveryMs = options.beatEveryMs ?? 3_000
+  const deadAfterMs = options.deadAfterMs ?? 15_000
+  let steadyMs = 0
+  let closed = false
+  let turn: Promise<void> = Promise.resolve()
+
+  async function sweep(): Promise<number> {
+    const holds = await findAbandoned(database, processId, deadAfterMs)
+    let ended = 0
+    for (const hold of holds) {
+      try {
+        await options.recover(hold)
+        ended++
+      } catch (thrown) {
+        log.error(
+          { error: errorText(thrown), hold: hold.id },
+          'a hold could not be recovered; it is tried again',
+        )
+      }
+    }
+    if (ended > 0) log.warn({ holds: ended }, 'recovered holds of a process that died')
+    return ended
+  }
+
+  async function beat(): Promise<void> {
+    try {
+      await database.query('select ledger.beat($1)', [processId])
+      steadyMs += beatEveryMs
+      // After an outage every beat is old; only one who has seen the others fail to catch up may judge them.
+      if (steadyMs > deadAfterMs) await sweep()
+    } catch (thrown) {
+      steadyMs = 0
+      if (!closed) log.warn({ error: errorText(thrown) }, 'the ledger did not take the beat of this process')
+    }
+  }
+
+  turn = beat()
+  const timer = setInterval(() => {
+    turn = turn.then(beat)
+  }, beatEveryMs)
+  timer.unref()
+
+  return {
+    sweep,
+    async close() {
+      closed = true
+      clearInterval(timer)
+      await turn
+      await database.query('select ledger.leave($1)', [processId]).catch((thrown) => {
+        log.warn({ error: errorText(thrown) }, 'the ledger did not take the farewell of this process')
+      })
+    },
+  }
+}

@@ -1,0 +1,109 @@
+import { isArray, isObject, type Json, type JsonObject, parseJson } from '../../kernel/index.ts'
+import { estimateTextTokens } from '../estimate.ts'
+import { findUsage } from './usage.ts'
+
+/** What metering needs of a whole (not streamed) chat answer. */
+export interface ChatAnswer {
+  readonly usage: Json | undefined
+  readonly servedModel: string | null
+  readonly serviceTier: string | null
+  /** True when a choice carries text, a tool call, a refusal, reasoning or audio. */
+  readonly hasOutput: boolean
+  /** Output tokens by our own count. */
+  readonly tokensEstimated: number
+}
+
+export type ChatAnswerResult =
+  | { readonly ok: true; readonly answer: ChatAnswer }
+  /** The body is no chat answer: not JSON, an error in a 200, no choices. `message` is the upstream's wording. */
+  | { readonly ok: false; readonly message: string }
+
+const OUTPUT_MEMBERS = [
+  'content',
+  'reasoning_content',
+  'reasoning',
+  'refusal',
+  'tool_calls',
+  'function_call',
+  'audio',
+] as const
+
+function estimateOutput(value: Json | undefined): number {
+  if (typeof value === 'string') return estimateTextTokens(value)
+  if (isArray(value)) return value.reduce<number>((sum, member) => sum + estimateOutput(member), 0)
+  if (isObject(value))
+    return Object.values(value).reduce<number>((sum, member) => sum + estimateOutput(member), 0)
+  return 0
+}
+
+function isEmpty(value: Json | undefined): boolean {
+  return value === undefined || value === null || value === '' || (isArray(value) && value.length === 0)
+}
+
+export function readChatAnswer(text: string): ChatAnswerResult {
+  const parsed = parseJson(text)
+  if (!parsed.ok || !isObject(parsed.value)) return { ok: false, message: 'the answer is not JSON' }
+  const body = parsed.value
+  const error = body['error']
+  if (error !== undefined && error !== null)
+    return {
+      ok: false,
+      message:
+        isObject(error) && typeof error['message'] === 'string'
+          ? error['message']
+          : 'an error in a 200 answer',
+    }
+  const choices = body['choices']
+  if (!isArray(choices)) return { ok: false, message: 'the answer has no choices' }
+  const messages = choices
+    .map((choice) => (isObject(choice) ? choice['message'] : undefined))
+    .filter(isObject)
+  return {
+    ok: true,
+    answer: {
+      usage: findUsage(body),
+      servedModel: typeof body['model'] === 'string' ? body['model'] : null,
+      serviceTier: typeof body['service_tier'] === 'string' ? body['service_tier'] : null,
+      hasOutput: messages.some((message) => OUTPUT_MEMBERS.some((member) => !isEmpty(message[member]))),
+      get tokensEstimated() {
+        return messages.reduce(
+          (sum, message) =>
+            sum + OUTPUT_MEMBERS.reduce((n, member) => n + estimateOutput(message[member]), 0),
+          0,
+        )
+      },
+    },
+  }
+}
+
+/** OpenAI's error envelope around facts of ours. */
+export function chatErrorBody(error: {
+  readonly message: string
+  readonly type: string
+  readonly code: string
+  readonly param: string | null
+  readonly extra: JsonObject
+}): string {
+  const { message, type, code, param, extra } = error
+  return JSON.stringify({ error: { message, type, param, code, ...extra } })
+}
+
+/** The message of an upstream's error body, whatever its shape. */
+export function upstreamErrorMessage(text: string): {
+  readonly message: string
+  readonly code: string | null
+} {
+  const parsed = parseJson(text)
+  if (!parsed.ok || !isObject(parsed.value)) return { message: '', code: null }
+  const error = parsed.value['error']
+  if (typeof error === 'string') return { message: error, code: null }
+  if (!isObject(error)) {
+    const message = parsed.value['message']
+    return { message: typeof message === 'string' ? message : '', code: null }
+  }
+  const code = error['code'] ?? error['type']
+  return {
+    message: typeof error['message'] === 'string' ? error['message'] : '',
+    code: code === undefined || code === null ? null : String(code),
+  }
+}

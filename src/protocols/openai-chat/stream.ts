@@ -1,0 +1,162 @@
+import { isArray, isObject, type Json, type JsonObject, parseJson } from '../../kernel/index.ts'
+import { EVENT_BYTES_MAX, eventData, lastEventEnd, splitEvents } from '../sse.ts'
+import { countDeltas, type DeltaCount } from './deltas.ts'
+import { findUsage } from './usage.ts'
+
+/**
+ * Reads a chat stream as it passes: complete events go on as the bytes they are; only events that carry usage, an error
+ * or the end are looked into. What was injected for our own metering (the usage chunk, `"usage":null`) is taken out
+ * again for clients that did not ask for it.
+ */
+
+const USAGE_KEY = Buffer.from('"usage":')
+const USAGE_NULL = Buffer.from(',"usage":null')
+const ERROR_KEY = Buffer.from('"error":')
+const FINISH_KEY = Buffer.from('"finish_reason":')
+const DONE = Buffer.from('[DONE]')
+const DATA = Buffer.from('data:')
+const MODEL_KEY = Buffer.from('"model":"')
+const TIER_KEY = Buffer.from('"service_tier":"')
+const QUOTE = 0x22
+
+export interface ChatStreamOptions {
+  readonly wantsUsage: boolean
+  /** What to put under `tf` into the last usage object, given the raw usage; null leaves it as it is. */
+  readonly annotate: (usage: Json) => JsonObject | null
+}
+
+export interface ChatStreamState {
+  /** The last usage object that was not null, raw. */
+  usage: Json | undefined
+  usageSeen: boolean
+  finishSeen: boolean
+  doneSeen: boolean
+  /** Message of an error event, as the upstream worded it (not for customers). */
+  error: string | null
+  servedModel: string | null
+  serviceTier: string | null
+  readonly delivered: DeltaCount
+}
+
+export type FeedResult =
+  | { readonly ok: true; readonly forward: Buffer | null; readonly output: boolean }
+  | { readonly ok: false; readonly reason: 'event_too_large' }
+
+export interface ChatStreamReader {
+  readonly state: ChatStreamState
+  feed(chunk: Buffer): FeedResult
+  /** What is left when the stream ended without its last blank line. */
+  flush(): FeedResult
+}
+
+function isFollowedBy(bytes: Buffer, at: number, wanted: number): boolean {
+  let next = at
+  while ((bytes[next] ?? 0) === 0x20) next++
+  return bytes[next] === wanted
+}
+
+/** True when the key is there with a value that opens with `opener`. */
+function hasMember(bytes: Buffer, key: Buffer, opener: number): boolean {
+  for (let at = bytes.indexOf(key); at !== -1; at = bytes.indexOf(key, at + key.length))
+    if (isFollowedBy(bytes, at + key.length, opener)) return true
+  return false
+}
+
+function endsWithDone(bytes: Buffer): boolean {
+  const at = bytes.lastIndexOf(DONE)
+  if (at === -1) return false
+  const line = bytes.lastIndexOf(DATA, at)
+  return line !== -1 && (line === 0 || (bytes[line - 1] ?? 0) <= 0x0d) && at - line <= DATA.length + 1
+}
+
+function stringMember(bytes: Buffer, key: Buffer): string | null {
+  const at = bytes.indexOf(key)
+  if (at === -1) return null
+  const end = bytes.indexOf(QUOTE, at + key.length)
+  return end === -1 || end - at > 300 ? null : bytes.toString('utf8', at + key.length, end)
+}
+
+/** `,"usage":null` cannot lie inside a JSON string: its quotes would be escaped. */
+function withoutNullUsage(bytes: Buffer): Buffer {
+  let at = bytes.indexOf(USAGE_NULL)
+  if (at === -1) return bytes
+  const pieces: Buffer[] = []
+  let from = 0
+  for (; at !== -1; at = bytes.indexOf(USAGE_NULL, from)) {
+    pieces.push(bytes.subarray(from, at))
+    from = at + USAGE_NULL.length
+  }
+  pieces.push(bytes.subarray(from))
+  return Buffer.concat(pieces)
+}
+
+export function createChatStreamReader(options: ChatStreamOptions): ChatStreamReader {
+  const state: ChatStreamState = {
+    usage: undefined,
+    usageSeen: false,
+    finishSeen: false,
+    doneSeen: false,
+    error: null,
+    servedModel: null,
+    serviceTier: null,
+    delivered: { events: 0, bytes: 0, tokens: 0 },
+  }
+  let carry: Buffer | null = null
+
+  function lookInto(event: Buffer): Buffer | null {
+    const data = eventData(event)
+    const parsed = data === null ? null : parseJson(data)
+    if (parsed === null || !parsed.ok || !isObject(parsed.value)) return event
+    const body = parsed.value
+    const error = body['error']
+    if (error !== undefined && error !== null && state.error === null)
+      state.error =
+        isObject(error) && typeof error['message'] === 'string' ? error['message'] : JSON.stringify(error)
+    const usage = findUsage(body)
+    if (usage === undefined || usage === null) return event
+    state.usage = usage
+    state.usageSeen = true
+    const bare = isArray(body['choices']) && body['choices'].length === 0
+    if (!options.wantsUsage && bare && (error === undefined || error === null)) return null
+    const note = options.wantsUsage && isObject(body['usage']) ? options.annotate(usage) : null
+    if (note === null) return event
+    const annotated = { ...body, usage: { ...(body['usage'] as JsonObject), tf: note } }
+    return Buffer.from(`data: ${JSON.stringify(annotated)}\n\n`)
+  }
+
+  function take(block: Buffer): FeedResult {
+    const output = countDeltas(block, state.delivered)
+    if (state.servedModel === null) state.servedModel = stringMember(block, MODEL_KEY)
+    if (state.serviceTier === null) state.serviceTier = stringMember(block, TIER_KEY)
+    if (!state.finishSeen) state.finishSeen = hasMember(block, FINISH_KEY, QUOTE)
+    if (!state.doneSeen) state.doneSeen = endsWithDone(block)
+    const special = hasMember(block, USAGE_KEY, 0x7b) || block.includes(ERROR_KEY)
+    if (!special) return { ok: true, forward: options.wantsUsage ? block : withoutNullUsage(block), output }
+    const kept = splitEvents(block)
+      .map(lookInto)
+      .filter((event) => event !== null)
+    const joined = kept.length === 1 ? (kept[0] ?? null) : kept.length === 0 ? null : Buffer.concat(kept)
+    const forward = joined === null || options.wantsUsage ? joined : withoutNullUsage(joined)
+    return { ok: true, forward, output }
+  }
+
+  return {
+    state,
+    feed(chunk) {
+      const bytes = carry === null ? chunk : Buffer.concat([carry, chunk])
+      const end = lastEventEnd(bytes)
+      if (end === bytes.length) carry = null
+      else carry = bytes.subarray(end)
+      if (carry !== null && carry.length > EVENT_BYTES_MAX) return { ok: false, reason: 'event_too_large' }
+      return end === 0
+        ? { ok: true, forward: null, output: false }
+        : take(end === bytes.length ? bytes : bytes.subarray(0, end))
+    },
+    flush() {
+      if (carry === null) return { ok: true, forward: null, output: false }
+      const rest = carry
+      carry = null
+      return take(rest)
+    },
+  }
+}

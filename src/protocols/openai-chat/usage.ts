@@ -1,0 +1,130 @@
+import { isArray, isObject, type Json, type JsonObject, type UsageCounts } from '../../kernel/index.ts'
+
+/**
+ * The usage object of OpenAI chat completions and its compatible dialects, as disjoint classes. Cached, cache-write and
+ * audio tokens lie inside `prompt_tokens`; reasoning lies inside `completion_tokens`, except where the total says
+ * otherwise (xAI reports it beside). Source: provider documentation and recorded answers, per dialect.
+ */
+export interface ReadUsage {
+  readonly counts: UsageCounts
+  readonly reasoning: number | null
+  /** False when a number had to be worked out rather than read. */
+  readonly exact: boolean
+  readonly flags: readonly UsageFlag[]
+}
+
+export type UsageFlag =
+  | 'usage_invalid'
+  | 'cached_exceeds_input'
+  | 'usage_total_mismatch'
+  | 'reasoning_outside_output'
+
+export type UsageResult =
+  | { readonly kind: 'reported'; readonly usage: ReadUsage }
+  /** Nothing was reported. */
+  | { readonly kind: 'missing' }
+  /** Something was reported that is no usage: negative, fractional, text, not finite. */
+  | { readonly kind: 'invalid' }
+
+const isCount = (value: Json | undefined): value is number =>
+  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
+
+/** 0 when absent or null, -1 when it is there and is no count. */
+function optionalCount(value: Json | undefined): number {
+  if (value === undefined || value === null) return 0
+  return isCount(value) ? value : -1
+}
+
+interface Parts {
+  readonly prompt: number
+  readonly completion: number
+  readonly cacheRead: number
+  readonly cacheWrite: number
+  readonly audioIn: number
+  readonly audioOut: number
+  readonly reasoning: number | null
+  readonly total: number | null
+}
+
+function readParts(usage: JsonObject): Parts | null {
+  const promptDetails = isObject(usage['prompt_tokens_details']) ? usage['prompt_tokens_details'] : {}
+  const completionDetails = isObject(usage['completion_tokens_details'])
+    ? usage['completion_tokens_details']
+    : {}
+  const prompt = usage['prompt_tokens']
+  const completion = usage['completion_tokens'] ?? 0
+  if (!isCount(prompt) || !isCount(completion)) return null
+  const cacheRead = optionalCount(
+    promptDetails['cached_tokens'] ??
+      usage['prompt_cache_hit_tokens'] ??
+      usage['cached_tokens'] ??
+      usage['num_cached_tokens'],
+  )
+  const cacheWrite = optionalCount(promptDetails['cache_write_tokens'])
+  const audioIn = optionalCount(promptDetails['audio_tokens'])
+  const audioOut = optionalCount(completionDetails['audio_tokens'])
+  const reasoningRaw = completionDetails['reasoning_tokens']
+  const reasoning = reasoningRaw === undefined || reasoningRaw === null ? null : optionalCount(reasoningRaw)
+  const total = usage['total_tokens']
+  if (Math.min(cacheRead, cacheWrite, audioIn, audioOut, reasoning ?? 0) < 0) return null
+  return {
+    prompt,
+    completion,
+    cacheRead,
+    cacheWrite,
+    audioIn,
+    audioOut,
+    reasoning,
+    total: isCount(total) ? total : null,
+  }
+}
+
+export function readChatUsage(value: Json | undefined): UsageResult {
+  if (value === undefined || value === null) return { kind: 'missing' }
+  if (!isObject(value)) return { kind: 'invalid' }
+  const parts = readParts(value)
+  if (parts === null) return { kind: 'invalid' }
+  const flags: UsageFlag[] = []
+  let exact = true
+  let { cacheRead, cacheWrite, audioIn } = parts
+  if (cacheRead + cacheWrite + audioIn > parts.prompt) {
+    flags.push('cached_exceeds_input')
+    exact = false
+    cacheRead = Math.min(cacheRead, parts.prompt)
+    cacheWrite = Math.min(cacheWrite, parts.prompt - cacheRead)
+    audioIn = Math.min(audioIn, parts.prompt - cacheRead - cacheWrite)
+  }
+  let output = parts.completion
+  const outside = parts.reasoning ?? 0
+  if (parts.total !== null && parts.total !== parts.prompt + parts.completion) {
+    if (outside > 0 && parts.total === parts.prompt + parts.completion + outside) {
+      output += outside
+      exact = false
+      flags.push('reasoning_outside_output')
+    } else flags.push('usage_total_mismatch')
+  }
+  const audioOut = Math.min(parts.audioOut, output)
+  const counts = dropZeros({
+    input: parts.prompt - cacheRead - cacheWrite - audioIn,
+    cache_read: cacheRead,
+    cache_write_5m: cacheWrite,
+    input_audio: audioIn,
+    output: output - audioOut,
+    output_audio: audioOut,
+  })
+  const reasoning = parts.reasoning === null ? null : Math.min(parts.reasoning, output)
+  return { kind: 'reported', usage: { counts, reasoning, exact, flags } }
+}
+
+function dropZeros(counts: Readonly<Record<string, number>>): UsageCounts {
+  return Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0))
+}
+
+/** Where dialects put it: on the body, inside the first choice (older Kimi), or under `x_groq`. */
+export function findUsage(body: JsonObject): Json | undefined {
+  if (body['usage'] !== undefined && body['usage'] !== null) return body['usage']
+  const groq = body['x_groq']
+  if (isObject(groq) && groq['usage'] !== undefined) return groq['usage']
+  const choice = isArray(body['choices']) ? body['choices'][0] : undefined
+  return isObject(choice) ? choice['usage'] : undefined
+}

@@ -1,0 +1,176 @@
+import type { ErrorCode, Policy, ReceiptStatus, RouteType, Settlement } from '../contract/index.ts'
+import type { UsageCounts, UsageSource } from '../kernel/index.ts'
+
+/**
+ * The receipt as it is stored: facts and codes, written once in the commit that moves the money, and only rendered
+ * afterwards (explanations, balances and ledger entries are read from it and from the entries it caused, never
+ * recomputed). Amounts are decimal strings; times are milliseconds since 1970.
+ */
+export interface ReceiptDocument {
+  readonly v: 1
+  readonly status: ReceiptStatus
+  readonly at: number
+  readonly ended: number
+  readonly latency: number
+  readonly ttft?: number
+  readonly org: Named
+  readonly project: Named
+  readonly key: { readonly id: string; readonly label: string; readonly prefix: string }
+  readonly run?: { readonly id: string; readonly name: string; readonly step?: string }
+  readonly endpoint: string
+  readonly streamed: boolean
+  readonly idempotency?: string
+  readonly requested?: string
+  readonly model?: string
+  readonly served?: string
+  readonly sandbox?: true
+  readonly decision?: DecisionFacts
+  readonly attempts: readonly AttemptFacts[]
+  readonly crossed?: true
+  readonly maxOutput?: number
+  readonly lowered?: true
+  readonly usage?: UsageFacts
+  readonly charge?: ChargeFacts
+  readonly noCharge?: NoChargeReason
+  readonly settlement: Settlement
+  readonly hold?: HoldFacts
+  readonly flags?: readonly ReceiptFlag[]
+  readonly limit?: string
+  readonly error?: ErrorFacts
+}
+
+export interface Named {
+  readonly id: string
+  readonly name: string
+}
+
+/** Why this route and this balance: made in `plan`, never recomposed. */
+export interface DecisionFacts {
+  readonly policy: Policy
+  readonly rule: 'bucket.by_route'
+  readonly route?: string
+  readonly type?: RouteType
+  readonly bucket?: string
+  readonly bucketName?: string
+  readonly currency?: string
+  readonly reason: DecisionReason
+  readonly candidates: readonly CandidateFacts[]
+}
+
+export const DECISION_REASONS = [
+  'asked_by_header',
+  'asked_by_suffix',
+  'policy',
+  'only_route',
+  'crossed_after_failure',
+  'crossed_for_balance',
+  'next_route_after_failure',
+  'none',
+] as const
+export type DecisionReason = (typeof DECISION_REASONS)[number]
+
+export interface CandidateFacts {
+  readonly route: string
+  readonly channel?: string
+  readonly public?: string
+  readonly role?: string
+  readonly outcome: 'tried' | 'not_needed' | 'not_allowed' | 'unavailable'
+  readonly reason: CandidateReason
+}
+
+export const CANDIDATE_REASONS = [
+  'served',
+  'failed',
+  'first_served',
+  'attempts_used_up',
+  'caller_left',
+  'crossing_not_allowed',
+  'route_not_asked_for',
+  'policy_excludes',
+  'key_excludes',
+  'balance_insufficient',
+  'request_refused',
+] as const
+export type CandidateReason = (typeof CANDIDATE_REASONS)[number]
+
+export interface AttemptFacts {
+  readonly route: string
+  readonly channel: string
+  readonly public: string
+  readonly role: string
+  readonly upstream: string
+  readonly served?: string
+  readonly result: 'ok' | 'error' | 'timeout' | 'cancelled'
+  readonly status?: number
+  readonly code?: string
+  readonly at: number
+  readonly latency: number
+  readonly ttft?: number
+  readonly billed: boolean
+  readonly why: BilledReason
+  readonly next: 'backup' | 'other_route' | 'answer' | 'none'
+}
+
+export const BILLED_REASONS = [
+  'answer_delivered',
+  'part_delivered',
+  'nothing_delivered',
+  'empty_answer',
+  'reported_nothing',
+] as const
+export type BilledReason = (typeof BILLED_REASONS)[number]
+
+export interface UsageFacts {
+  readonly counts: UsageCounts
+  readonly reasoning?: number
+  readonly source: UsageSource
+}
+
+export interface ChargeFacts {
+  readonly bucket: string
+  readonly currency: string
+  readonly total: string
+  readonly version: string
+  readonly lines: ReadonlyArray<
+    readonly [meter: string, quantity: number, unitPrice: string, per: number, amount: string]
+  >
+  readonly reference?: { readonly currency: string; readonly total: string }
+}
+
+export interface HoldFacts {
+  readonly bucket: string
+  readonly currency: string
+  readonly amount: string
+  readonly state: 'open' | 'captured' | 'released' | 'expired'
+}
+
+export interface ErrorFacts {
+  readonly code: ErrorCode
+  readonly message: string
+  readonly status: number
+}
+
+export const NO_CHARGE_REASONS = [
+  'refused',
+  'nothing_delivered',
+  'empty_completion',
+  'client_left_before_output',
+  'reported_nothing',
+  'price_is_zero',
+  'nothing_provable',
+] as const
+export type NoChargeReason = (typeof NO_CHARGE_REASONS)[number]
+
+export const RECEIPT_FLAGS = [
+  'usage_impossible',
+  'usage_invalid',
+  'usage_missing',
+  'usage_zero_with_output',
+  'usage_total_mismatch',
+  'cached_exceeds_input',
+  'reasoning_outside_output',
+  'written_off',
+  'model_mismatch',
+  'cut_at_limit',
+] as const
+export type ReceiptFlag = (typeof RECEIPT_FLAGS)[number]

@@ -1,0 +1,258 @@
+import { randomBytes } from 'node:crypto'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
+import {
+  type Clock,
+  createIdSource,
+  errorText,
+  type IdSource,
+  type Json,
+  type Log,
+  parseJson,
+  silentLog,
+  systemClock,
+} from '../kernel/index.ts'
+import { createOpenAiChat } from './openai-chat/index.ts'
+import type { ProtocolFault, SandboxOperation, SandboxProtocol } from './protocol.ts'
+import { type OpenRecord, Recorder, type SandboxRecorder } from './recorder.ts'
+import { breakConnection, type Sending, sendStream, sendWhole, waitUnlessGone } from './send.ts'
+import { type FaultStatus, NO_SWITCHES, parseSwitches, takeMarkers } from './switches.ts'
+
+export interface SandboxOptions {
+  readonly host?: string
+  /** 0 takes a free port. */
+  readonly port?: number
+  /** Keep the bodies of requests for tests to read. */
+  readonly record?: boolean
+  readonly log?: Log
+  readonly clock?: Clock
+  readonly ids?: IdSource
+}
+
+export interface Sandbox {
+  /** `http://127.0.0.1:PORT`, without a slash at the end. */
+  readonly url: string
+  /** A base URL whose requests all run with these switches ("delay=20, crlf"). */
+  with(switches: string): string
+  readonly requests: SandboxRecorder
+  /** Breaks every open connection; resolves when the port is free. */
+  close(): Promise<void>
+}
+
+interface Context {
+  readonly protocols: readonly SandboxProtocol[]
+  readonly recorder: Recorder
+  readonly record: boolean
+  readonly log: Log
+  readonly clock: Clock
+  readonly ids: IdSource
+}
+
+const BODY_BYTES_MAX = 64 * 1024 * 1024
+const JSON_TYPE = 'application/json'
+
+/**
+ * Starts an upstream that speaks the providers' wire formats with answers of its own words.
+ * @throws when the port cannot be taken
+ */
+export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbox> {
+  const clock = options.clock ?? systemClock
+  const recorder = new Recorder()
+  const context: Context = {
+    protocols: [createOpenAiChat()],
+    recorder,
+    record: options.record ?? false,
+    log: options.log ?? silentLog,
+    clock,
+    ids: options.ids ?? createIdSource(() => clock.nowMs(), randomBytes),
+  }
+  const host = options.host ?? '127.0.0.1'
+  // A caller's pool must never meet a connection we are just closing: idle ones stay until close().
+  const server = createServer({ keepAliveTimeout: 0, requestTimeout: 0 }, (req, res) => {
+    handle(context, req, res).catch((thrown: unknown) => {
+      context.log.error({ error: errorText(thrown) }, 'sandbox: a request failed')
+      res.destroy()
+    })
+  })
+  await listen(server, host, options.port ?? 0)
+  const { port } = server.address() as AddressInfo
+  const url = `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+  return {
+    url,
+    with: (switches) => `${url}/with/${encodeURIComponent(switches)}`,
+    requests: recorder,
+    close: () => close(server, recorder),
+  }
+}
+
+function listen(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, host, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}
+
+function close(server: Server, recorder: Recorder): Promise<void> {
+  recorder.close()
+  return new Promise((resolve) => {
+    server.close(() => resolve())
+    server.closeAllConnections()
+  })
+}
+
+async function handle(context: Context, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  const startedMs = context.clock.monotonicMs()
+  const record = context.recorder.open(req)
+  res.on('close', () => {
+    record.closedEarly = !res.writableFinished && !record.brokenByUs
+    record.finish()
+    context.recorder.changed(record)
+  })
+  const { path, list } = splitPath(record.path)
+  const protocol = context.protocols.find((one) => one.route(record.method, path) !== null)
+  const operation = protocol?.route(record.method, path) ?? null
+  const plain: Sending = { res, record, switches: NO_SWITCHES }
+  if (protocol === undefined || operation === null) {
+    req.resume()
+    await sendUnrouted(context, plain, path)
+    return
+  }
+  const read = await readBody(req)
+  if (!read.ok) {
+    if (!read.gone) await sendFault(protocol, plain, { status: 413, secret: undefined, quota: false })
+    return
+  }
+  const { text } = read
+  const parsed = text === '' ? null : parseJson(text)
+  const body = parsed?.ok === true ? parsed.value : undefined
+  if (context.record) keepBody(context, record, text, body)
+  const elapsedMs = Math.ceil(context.clock.monotonicMs() - startedMs)
+  for (const [name, value] of protocol.headers(context.ids.uuid(), elapsedMs)) res.setHeader(name, value)
+  const switches = switchesOf(req, list, text, operation, body)
+  if (!switches.ok) {
+    const fault = { status: 400, secret: undefined, quota: false, message: switches.message } as const
+    await sendFault(protocol, plain, fault)
+    return
+  }
+  const sending: Sending = { res, record, switches: switches.switches }
+  if (!sending.switches.none && (await failInstead(protocol, sending, path))) return
+  const { clock, ids } = context
+  const answer = operation.answer({ body, switches: sending.switches, clock, ids })
+  if (answer.kind === 'stream') await sendStream(sending, answer.events)
+  else await sendWhole(answer.status === 200 ? sending : plain, answer.status, JSON_TYPE, answer.body)
+}
+
+const WITH_PATH = /^\/with\/([^/]*)(\/.*)?$/
+
+function splitPath(url: string): { readonly path: string; readonly list: string } {
+  const question = url.indexOf('?')
+  const path = question === -1 ? url : url.slice(0, question)
+  if (!path.startsWith('/with/')) return { path, list: '' }
+  const match = WITH_PATH.exec(path)
+  return { path: match?.[2] ?? '/', list: decoded(match?.[1] ?? '') }
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}
+
+function switchesOf(
+  req: IncomingMessage,
+  list: string,
+  text: string,
+  operation: SandboxOperation,
+  body: Json | undefined,
+): ReturnType<typeof parseSwitches> {
+  const lists = list === '' ? [] : [list]
+  const header = req.headers['x-sandbox']
+  if (header !== undefined) lists.push(...[header].flat())
+  // Looked for in the raw text first: most requests carry no marker and need no second walk through the messages.
+  if (text.includes('[[')) lists.push(...takeMarkers(operation.lastUserText(body)).lists)
+  return lists.length === 0 ? { ok: true, switches: NO_SWITCHES } : parseSwitches(lists)
+}
+
+/** The faults that need no answer of the protocol. @returns true when one of them has dealt with the request */
+async function failInstead(protocol: SandboxProtocol, sending: Sending, path: string): Promise<boolean> {
+  const { res, record, switches } = sending
+  const { flags, counts, texts } = switches
+  if (flags.has('drop-connection')) {
+    breakConnection(sending)
+    return true
+  }
+  // The connection itself keeps the request alive; it ends with the caller or with close().
+  if (flags.has('hang')) return true
+  await waitUnlessGone(res, counts['slow-headers'] ?? 0)
+  if (res.destroyed) return true
+  if (counts.status !== undefined) {
+    if (counts['retry-after'] !== undefined) res.setHeader('retry-after', counts['retry-after'])
+    const status = counts.status as FaultStatus
+    await sendFault(protocol, sending, { status, secret: texts.secret, quota: flags.has('quota') })
+    return true
+  }
+  if (flags.has('html')) {
+    const page =
+      '<!doctype html>\n<title>Sandbox</title>\n<p>This page stands where an API answer should be.</p>\n'
+    await sendWhole(sending, 200, 'text/html; charset=utf-8', page)
+    return true
+  }
+  if (flags.has('garbage')) {
+    await sendWhole(sending, 200, JSON_TYPE, '{"this is": no JSON, sandbox')
+    return true
+  }
+  if (flags.has('redirect')) {
+    // Relative to the root and without switches: a caller that follows is answered, and shows as a second request.
+    res.setHeader('location', path)
+    record.status = 307
+    res.writeHead(307, { 'content-length': 0 }).end()
+    return true
+  }
+  return false
+}
+
+function sendFault(protocol: SandboxProtocol, sending: Sending, fault: ProtocolFault): Promise<void> {
+  return sendWhole(sending, fault.status, JSON_TYPE, protocol.errorBody(fault))
+}
+
+async function sendUnrouted(context: Context, sending: Sending, path: string): Promise<void> {
+  if (path === '/healthz') {
+    await sendWhole(sending, 200, JSON_TYPE, '{"status":"ok"}')
+    return
+  }
+  const message = `The sandbox has no ${sending.record.method} ${path}.`
+  const fault = { status: 404, secret: undefined, quota: false, message } as const
+  const body = context.protocols[0]?.errorBody(fault) ?? ''
+  await sendWhole(sending, 404, JSON_TYPE, body)
+}
+
+function keepBody(context: Context, record: OpenRecord, text: string, body: Json | undefined): void {
+  record.bodyText = text
+  record.body = body
+  context.recorder.changed(record)
+}
+
+type ReadBody = { readonly ok: true; readonly text: string } | { readonly ok: false; readonly gone: boolean }
+
+function readBody(req: IncomingMessage): Promise<ReadBody> {
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = []
+    let bytes = 0
+    req.on('data', (chunk: Buffer) => {
+      bytes += chunk.length
+      if (bytes <= BODY_BYTES_MAX) chunks.push(chunk)
+    })
+    req.on('end', () => {
+      if (bytes > BODY_BYTES_MAX) resolve({ ok: false, gone: false })
+      else resolve({ ok: true, text: Buffer.concat(chunks).toString('utf8') })
+    })
+    // The caller left while sending: an event of everyday life, not a failure of ours.
+    req.on('error', () => resolve({ ok: false, gone: true }))
+  })
+}

@@ -1,0 +1,54 @@
+import { type Clock, errorText, isoTime, type Log, type Uuid } from '../kernel/index.ts'
+import type { Database } from '../db/index.ts'
+
+/** Remembers when keys were used, off the way of the requests: at most once a minute a key, many keys a statement. */
+
+export interface LastUsed {
+  touch(keyId: Uuid): void
+  /** Writes what is pending now. */
+  flush(): Promise<void>
+  close(): Promise<void>
+}
+
+const AGAIN_AFTER_MS = 60_000
+const GATHER_MS = 1_000
+const SEEN_MAX = 50_000
+
+// A row that another process marks at this moment is skipped: it is being marked.
+const MARK_SQL = `update tenancy.api_key k set last_used_at = greatest(coalesce(k.last_used_at, u.at), u.at)
+  from (select x.id, x.at from unnest($1::uuid[], $2::timestamptz[]) x(id, at)
+        join tenancy.api_key l on l.id = x.id order by x.id for no key update of l skip locked) u
+  where k.id = u.id`
+
+export function createLastUsed(database: Database, clock: Clock, log: Log): LastUsed {
+  const seenAtMs = new Map<Uuid, number>()
+  let pending = new Map<Uuid, number>()
+  let timer: NodeJS.Timeout | null = null
+
+  async function flush(): Promise<void> {
+    if (timer !== null) clearTimeout(timer)
+    timer = null
+    if (pending.size === 0) return
+    const batch = pending
+    pending = new Map()
+    try {
+      await database.query(MARK_SQL, [[...batch.keys()], [...batch.values()].map(isoTime)])
+    } catch (thrown) {
+      log.warn({ error: errorText(thrown), keys: batch.size }, 'the last use of API keys could not be noted')
+    }
+  }
+
+  return {
+    touch(keyId) {
+      const nowMs = clock.monotonicMs()
+      const last = seenAtMs.get(keyId)
+      if (last !== undefined && nowMs - last < AGAIN_AFTER_MS) return
+      if (seenAtMs.size >= SEEN_MAX) seenAtMs.clear()
+      seenAtMs.set(keyId, nowMs)
+      pending.set(keyId, clock.nowMs())
+      timer ??= setTimeout(() => void flush(), GATHER_MS).unref()
+    },
+    flush,
+    close: flush,
+  }
+}
