@@ -13,7 +13,14 @@ export interface UsageBound extends BoundContext {
   readonly outputTokensMax: number
 }
 
-const INPUT = ['input', 'cache_read', 'cache_write_5m', 'cache_write_1h', 'input_audio', 'input_image'] as const
+const INPUT = [
+  'input',
+  'cache_read',
+  'cache_write_5m',
+  'cache_write_1h',
+  'input_audio',
+  'input_image',
+] as const
 const OUTPUT = ['output', 'output_audio'] as const
 
 /** The dearest way to use a side of the request, and how many of its lines can be rounded up at all. */
@@ -95,9 +102,12 @@ function scenarios(sheet: PriceSheet, context: BoundContext, inputTokensMax: num
 export function boundNano(sheet: PriceSheet, bound: UsageBound): Nano {
   const { outputTokensMax } = bound
   assert(Number.isSafeInteger(outputTokensMax) && outputTokensMax >= 0, `not a count: ${outputTokensMax}`)
-  return scenarios(sheet, bound, bound.inputTokensMax)
-    .map((scenario) => scenario.fixedNano + sideNano(scenario.output, outputTokensMax))
-    .reduce((most, amount) => (amount > most ? amount : most), 0n)
+  let mostNano = 0n
+  for (const { fixedNano, output } of scenarios(sheet, bound, bound.inputTokensMax)) {
+    const amountNano = fixedNano + sideNano(output, outputTokensMax)
+    if (amountNano > mostNano) mostNano = amountNano
+  }
+  return mostNano
 }
 
 /** The largest number of tokens whose {@link sideNano} stays within the budget; solved directly, no search. */

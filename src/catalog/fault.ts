@@ -15,9 +15,7 @@ export class ConfigFaults extends Error {
   readonly faults: readonly ConfigFault[]
 
   constructor(faults: readonly ConfigFault[]) {
-    super(
-      [`The configuration has ${faults.length} fault(s):`, ...faults.map(faultText)].join('\n  '),
-    )
+    super([`The configuration has ${faults.length} fault(s):`, ...faults.map(faultText)].join('\n  '))
     this.faults = faults
   }
 }
@@ -37,7 +35,7 @@ export function pathText(path: Path): string {
   let text = ''
   for (const step of path) {
     if (typeof step === 'number') text += `[${step}]`
-    else if (PLAIN_KEY.test(step)) text += text === '' ? step : `.${step}`
+    else if (step.length <= KEY_SHOWN_MAX && PLAIN_KEY.test(step)) text += text === '' ? step : `.${step}`
     else text += `[${JSON.stringify(shorten(step))}]`
   }
   return text

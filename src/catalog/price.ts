@@ -1,5 +1,5 @@
-import { assert, lineAmount, type Nano, type Usage, type UsageClass, totalInput } from '../kernel/index.ts'
 import { METERS, type Meter } from '../contract/index.ts'
+import { assert, lineAmount, type Nano, totalInput, type Usage, type UsageClass } from '../kernel/index.ts'
 import type { PriceSheet, PriceTier, PriceVersion, PriceWindow, Rates, UnitPrice } from './types.ts'
 
 /** When and at which of the provider's service tiers a request is priced. */
@@ -101,7 +101,13 @@ export function mergeRates(
 ): Rates {
   const windows = sheet.windows.filter((window) => windowCovers(window, admittedAtMs))
   if (windows.length === 0 && tier === null && service === null) return sheet.rates
-  return Object.assign({}, sheet.rates, ...windows.map((window) => window.rates), tier?.rates, service) as Rates
+  return Object.assign(
+    {},
+    sheet.rates,
+    ...windows.map((window) => window.rates),
+    tier?.rates,
+    service,
+  ) as Rates
 }
 
 /** The rates one request is billed at; see {@link mergeRates} for the order. */

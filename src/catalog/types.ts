@@ -1,4 +1,4 @@
-import type { ChannelProtocol, Meter, RouteType } from '../contract/index.ts'
+import type { ChannelProtocol, Meter, Policy, RouteType } from '../contract/index.ts'
 
 /** Everything here is frozen once built: a snapshot is replaced whole, never edited (config reload, price change). */
 
@@ -41,8 +41,15 @@ export interface PriceSheet {
   readonly windows: readonly PriceWindow[]
 }
 
+export interface DatedSheet {
+  /** 0 where no date was given. */
+  readonly effectiveFromMs: number
+  readonly sheet: PriceSheet
+}
+
 /** Immutable: the id is stored on every charge that used it. */
 export interface PriceVersion {
+  /** A UUID; shown as `pv_…` by `formatId('pv', id)`. */
   readonly id: string
   readonly sheet: PriceSheet
   readonly effectiveFromMs: number
@@ -94,7 +101,14 @@ export interface CatalogModel {
   readonly maxOutputTokens: number
   readonly family: string | null
   readonly capabilities: readonly string[]
+  /** The list price when the snapshot was built; `referenceSheetAt` knows of scheduled changes since. */
   readonly referencePrice: PriceSheet | null
+  /** Every list price with its time, ascending; left out where there is none. */
+  readonly referencePrices?: readonly DatedSheet[]
+  /** What a key without a policy of its own does with this model. */
+  readonly policy?: Policy
+  /** The date on which the maker retires the model. */
+  readonly retires?: string
   /** In the order of the configuration; never empty. */
   readonly routes: readonly Route[]
 }

@@ -1,6 +1,17 @@
-import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, type YAMLError } from 'yaml'
-import { errorText } from '../kernel/index.ts'
-import { type ConfigFault, faultAt, type Path, pathText, shorten } from './fault.ts'
+import {
+  Composer,
+  type CST,
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  Lexer,
+  LineCounter,
+  Parser,
+  type YAMLError,
+} from 'yaml'
+import { type ConfigFault, faultAt, type Path, shorten } from './fault.ts'
 
 /** A number as it stands in the file: a price is read from `source`, never from a float. */
 export class NumberLiteral {
@@ -24,14 +35,17 @@ export interface ReadTree {
   readonly tree: Tree
   readonly readable: boolean
   readonly faults: readonly ConfigFault[]
-  /** What strings were before `${NAME}` was filled in, by path: fault texts show this instead of the value. */
+  /** What strings were before `${NAME}` was filled in, by the JSON of its path: fault texts show this instead of the value. */
   readonly written: ReadonlyMap<string, string>
   /** Values that came from the environment. */
   readonly filledIn: ReadonlySet<string>
 }
 
 export const FILE_BYTES_MAX = 10 * 1024 * 1024
+export const FILE_TOO_LARGE = faultAt([], `the file is larger than ${FILE_BYTES_MAX / 1024 / 1024} MB`)
 const DEPTH_MAX = 64
+/** Tokens, several a level. */
+const PARSER_DEPTH_MAX = 400
 const ALIASED_VALUES_MAX = 100_000
 
 /** Our own words for the parser's codes: its messages quote the file, and the file holds secrets. */
@@ -40,15 +54,13 @@ const SYNTAX: Readonly<Record<string, string>> = {
   BAD_ALIAS: 'the name of an anchor or alias is not valid',
   BAD_DIRECTIVE: 'a %directive is not valid',
   BAD_DQ_ESCAPE: 'a backslash in double quotes is followed by something that is no escape',
-  BAD_INDENT: 'the indentation does not fit the lines around it',
+  BAD_INDENT: 'the indentation does not fit, or a bracket, brace or quote above is not closed',
   BAD_SCALAR_START: 'plain text cannot begin with this character; put it in quotes',
   BLOCK_AS_IMPLICIT_KEY: 'a list or map stands where a name is expected; is a line break or a quote missing?',
   BLOCK_IN_FLOW: 'an indented list or map cannot stand inside [ ] or { }',
   KEY_OVER_1024_CHARS: 'a name is longer than 1024 characters',
   MISSING_CHAR: 'a closing bracket, brace, quote, comma or colon is missing',
   MULTILINE_IMPLICIT_KEY: 'a name runs over several lines; is a colon missing?',
-  MULTIPLE_DOCS: 'the file holds more than one document (---)',
-  RESOURCE_EXHAUSTION: 'lists or maps are nested too deeply',
   TAB_AS_INDENT: 'tabs cannot be used for indentation',
   TAG_RESOLVE_FAILED: 'a tag (!name) is not known here',
   UNEXPECTED_TOKEN: 'something stands here that YAML does not allow',
@@ -87,32 +99,47 @@ export function readTree(text: string, env: Environment): ReadTree {
   }
   const document = parseText(text, walk)
   if (document === null) return { ...walk, tree: null, readable: false }
-  const tree = valueOf(document.contents, [], walk)
+  const tree = treeOf(document.contents, [], walk)
   return { ...walk, tree, readable: true }
 }
 
 function parseText(text: string, walk: Walk): Document.Parsed | null {
   if (Buffer.byteLength(text) > FILE_BYTES_MAX) {
-    walk.faults.push(faultAt([], `the file is larger than ${FILE_BYTES_MAX / 1024 / 1024} MB`))
+    walk.faults.push(FILE_TOO_LARGE)
     return null
   }
-  try {
-    const document = parseDocument(text, {
-      prettyErrors: false,
-      // Found in the walk instead, which is linear and knows the path.
-      uniqueKeys: false,
-      logLevel: 'silent',
-      lineCounter: walk.lines,
-    })
-    const problems = [...document.errors, ...document.warnings]
-    for (const problem of problems) walk.faults.push(syntaxFault(problem, walk.lines))
-    return problems.length === 0 ? document : null
-  } catch (thrown) {
-    // The parser recurses; what it throws on absurd nesting is a RangeError without any text of the file.
-    const nested = thrown instanceof RangeError
-    walk.faults.push(faultAt([], nested ? 'lists or maps are nested too deeply' : `no YAML: ${typeof errorText(thrown)}`))
+  const tokens = tokensOf(text, walk)
+  if (tokens === null) return null
+  const composer = new Composer({
+    // Found in the walk instead, which is linear and knows the path.
+    uniqueKeys: false,
+    logLevel: 'error',
+  })
+  const [document, second] = [...composer.compose(tokens, true, text.length)]
+  const problems = [...(document?.errors ?? []), ...(document?.warnings ?? [])]
+  for (const problem of problems) walk.faults.push(syntaxFault(problem, walk.lines))
+  if (second !== undefined) walk.faults.push(faultAt([], 'the file holds more than one document (---)'))
+  return document === undefined || walk.faults.length > 0 ? null : document
+}
+
+/**
+ * The parser keeps a stack of its own, but what composes its tokens recurses: absurd nesting would end the process, so
+ * it is refused before that.
+ */
+function tokensOf(text: string, walk: Walk): CST.Token[] | null {
+  const parser = new Parser(walk.lines.addNewLine)
+  const tokens: CST.Token[] = []
+  walk.lines.addNewLine(0)
+  for (const lexeme of new Lexer().lex(text)) {
+    for (const token of parser.next(lexeme)) tokens.push(token)
+    if (parser.stack.length <= PARSER_DEPTH_MAX) continue
+    walk.faults.push(
+      faultAt([], `lists or maps are nested too deeply (line ${walk.lines.linePos(parser.offset).line})`),
+    )
     return null
   }
+  for (const token of parser.end()) tokens.push(token)
+  return tokens
 }
 
 function syntaxFault(problem: YAMLError, lines: LineCounter): ConfigFault {
@@ -127,7 +154,7 @@ function place(node: unknown, walk: Walk): string {
   return ` (line ${line}, column ${col})`
 }
 
-function valueOf(node: unknown, path: Path, walk: Walk): Tree {
+function treeOf(node: unknown, path: Path, walk: Walk): Tree {
   walk.size += 1
   if (path.length > DEPTH_MAX) {
     walk.faults.push(faultAt(path.slice(0, 8), `is nested more than ${DEPTH_MAX} levels deep`))
@@ -165,11 +192,10 @@ function aliasValue(name: string, path: Path, walk: Walk): Tree {
 
 function ownValue(node: unknown, path: Path, walk: Walk): Tree {
   if (isMap(node)) return mapValue(node.items, path, walk)
-  if (isSeq(node)) return node.items.map((item, i) => valueOf(item, [...path, i], walk))
+  if (isSeq(node)) return node.items.map((item, i) => treeOf(item, [...path, i], walk))
   if (!isScalar(node)) return null
   const { value } = node
-  if (typeof value === 'number' || typeof value === 'bigint')
-    return new NumberLiteral(Number.parseFloat(String(value)), node.source ?? String(value))
+  if (typeof value === 'number') return new NumberLiteral(value, node.source ?? String(value))
   if (typeof value === 'string') return value.includes('${') ? filled(value, path, walk) : value
   return typeof value === 'boolean' ? value : null
 }
@@ -183,11 +209,10 @@ function mapValue(items: readonly { key: unknown; value: unknown }[], path: Path
       walk.faults.push(faultAt(path, `a name must be plain text${place(key, walk)}`))
       continue
     }
-    if (seen.has(name))
-      walk.faults.push(faultAt([...path, name], `is written twice${place(key, walk)}`))
+    if (seen.has(name)) walk.faults.push(faultAt([...path, name], `is written twice${place(key, walk)}`))
     if (name === '__proto__') walk.faults.push(faultAt([...path, name], 'this name cannot be used'))
     seen.add(name)
-    const child = valueOf(value, [...path, name], walk)
+    const child = treeOf(value, [...path, name], walk)
     if (name !== '__proto__') map[name] = child
   }
   return map
@@ -200,7 +225,7 @@ function keyText(key: unknown): string | null {
 }
 
 function filled(text: string, path: Path, walk: Walk): string {
-  walk.written.set(pathText(path), text)
+  walk.written.set(JSON.stringify(path), text)
   return text.replace(PLACEHOLDER, (whole, name: string, close: string) => {
     if (whole.startsWith('$$')) return whole.slice(1)
     if (close === '' || !VARIABLE.test(name)) {

@@ -1,11 +1,5 @@
+export { auditReceipts, documentProblem, type ReceiptCheck } from './audit.ts'
 export type * from './document.ts'
 export { explain, type Language, NO_CHARGE_TEXT, SETTLEMENT_TEXT } from './explain.ts'
-export {
-  listReceipts,
-  type ReceiptFilter,
-  type ReceiptScope,
-  type RunTotal,
-  readReceipt,
-  readRunTotals,
-} from './read.ts'
+export { createReceiptReader, type ReceiptFilter, type ReceiptReader, type ReceiptScope } from './read.ts'
 export { type PostedEntry, renderReceipt, type View } from './render.ts'

@@ -47,10 +47,6 @@ export const TEXT_SWITCHES = {
   model: 'say that the model TEXT served the request',
 } as const
 
-/** `usage=null` and `usage.PATH=JSON` are not in the tables above, since their names are open. */
-export const USAGE_SWITCH =
-  'usage=null, or usage.PATH=VALUE: put the JSON text VALUE, as it is, at this place of usage'
-
 export const STATUSES = [400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 500, 502, 503, 504, 529] as const
 export type FaultStatus = (typeof STATUSES)[number]
 
@@ -58,6 +54,7 @@ export type FlagSwitch = keyof typeof FLAG_SWITCHES
 export type CountSwitch = keyof typeof COUNT_SWITCHES
 export type TextSwitch = keyof typeof TEXT_SWITCHES
 
+/** `usage=null` and `usage.PATH=JSON`; not in the tables above, since their names are open. */
 export interface UsageOverride {
   /** Empty for usage as a whole. */
   readonly path: readonly string[]

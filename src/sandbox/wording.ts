@@ -31,7 +31,7 @@ const ZH_CLOSERS = [
 ]
 
 /** The first words of what was asked, on one line. */
-export function echoOf(text: string): string {
+function echoOf(text: string): string {
   const line = text.replace(/\s+/g, ' ').trim()
   const chars = [...line.slice(0, ECHO_CHARS * 2)]
   return chars.length > ECHO_CHARS ? `${chars.slice(0, ECHO_CHARS).join('')}…` : line
@@ -92,7 +92,7 @@ export function wordFlow(language: Language, seed: number): () => string {
   }
 }
 
-const EN_WORDS = /\b(?:write|say|give|output|generate)\s+(?:\w+\s+){0,4}?(\d{1,6})(?:\s+|-)words?\b/i
+const EN_WORDS = /\b(?:write|say|give|output|generate)\s+(?:\w+\s+){0,8}?(\d{1,6})(?:\s+|-)words?\b/i
 const ZH_WORDS = /(?:写|输出|生成|说)[^\d]{0,8}(\d{1,6})\s*个?(?:汉字|字|词)/
 
 /** @returns how many words the text asks for ("write 200 words", "写 200 字"), or null */

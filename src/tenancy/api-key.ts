@@ -16,7 +16,8 @@ const SHOWN_LENGTH = MARK.length + 4
 
 function base62(value: bigint, length: number): string {
   let text = ''
-  for (let rest = value; text.length < length; rest /= 62n) text = `${ALPHABET[Number.parseInt(String(rest % 62n), 10)]}${text}`
+  for (let rest = value; text.length < length; rest /= 62n)
+    text = `${ALPHABET[Number.parseInt(String(rest % 62n), 10)]}${text}`
   return text
 }
 

@@ -38,24 +38,58 @@ interface Entry {
 
 function entryOf(record: ApiKeyRecord, askAgainAtMs: number): Entry {
   const ends = record.expiresAtMs !== null && record.state !== 'revoked'
-  return { record, expired: ends ? Object.freeze({ ...record, state: 'expired' as const }) : null, askAgainAtMs }
+  return {
+    record,
+    expired: ends ? Object.freeze({ ...record, state: 'expired' as const }) : null,
+    askAgainAtMs,
+  }
 }
 
-function dropOldest(map: Map<string, unknown>): void {
-  const oldest = map.keys().next()
-  if (oldest.done !== true) map.delete(oldest.value)
+/** What is remembered, each kind bounded: the oldest goes first. */
+function createMemory(knownMax: number, unknownMax: number) {
+  const known = new Map<string, Entry>()
+  const unknown = new Map<string, number>()
+  const digestOf = new Map<Uuid, string>()
+
+  function forget(digest: string): void {
+    const entry = known.get(digest)
+    if (entry === undefined) return
+    known.delete(digest)
+    digestOf.delete(entry.record.id)
+  }
+
+  return {
+    known,
+    unknown,
+    digestOf,
+    forget,
+    keep(digest: string, entry: Entry): void {
+      forget(digest)
+      const oldest = known.size < knownMax ? undefined : known.keys().next().value
+      if (oldest !== undefined) forget(oldest)
+      known.set(digest, entry)
+      digestOf.set(entry.record.id, digest)
+    },
+    keepUnknown(digest: string, untilMs: number): void {
+      forget(digest)
+      const oldest = unknown.size < unknownMax ? undefined : unknown.keys().next().value
+      if (oldest !== undefined) unknown.delete(oldest)
+      unknown.set(digest, untilMs)
+    },
+    clear(): void {
+      known.clear()
+      unknown.clear()
+      digestOf.clear()
+    },
+  }
 }
 
 export function createKeyCache(options: KeyCacheOptions): KeyCache {
   const { clock, log, lookUp } = options
-  const knownMax = options.knownMax ?? 50_000
-  const unknownMax = options.unknownMax ?? 10_000
   const unknownForMs = options.unknownForMs ?? 5_000
   // The notification is what counts; asking again in the background bounds what a connection that died silently hides.
   const refreshAfterMs = options.refreshAfterMs ?? 60_000
-  const known = new Map<string, Entry>()
-  const unknown = new Map<string, number>()
-  const digestOf = new Map<Uuid, string>()
+  const memory = createMemory(options.knownMax ?? 50_000, options.unknownMax ?? 10_000)
   let asking = new Map<string, Promise<ApiKeyRecord | null>>()
   let epoch = 0
 
@@ -65,37 +99,22 @@ export function createKeyCache(options: KeyCacheOptions): KeyCache {
     if (asking.size > 0) asking = new Map()
   }
 
-  function forget(digest: string): void {
-    const entry = known.get(digest)
-    if (entry === undefined) return
-    known.delete(digest)
-    digestOf.delete(entry.record.id)
-  }
-
-  function remember(digest: string, record: ApiKeyRecord | null): void {
-    forget(digest)
-    if (record === null) {
-      if (unknown.size >= unknownMax) dropOldest(unknown)
-      unknown.set(digest, clock.monotonicMs() + unknownForMs)
-      return
-    }
-    if (known.size >= knownMax) {
-      const oldest = known.keys().next()
-      if (oldest.done !== true) forget(oldest.value)
-    }
-    known.set(digest, entryOf(record, clock.monotonicMs() + refreshAfterMs))
-    digestOf.set(record.id, digest)
-  }
-
-  function judge(record: ApiKeyRecord, expired: ApiKeyRecord | null): ApiKeyRecord {
-    return expired !== null && record.expiresAtMs !== null && clock.nowMs() >= record.expiresAtMs ? expired : record
+  function judge({ record, expired }: Entry): ApiKeyRecord {
+    return expired !== null && record.expiresAtMs !== null && clock.nowMs() >= record.expiresAtMs
+      ? expired
+      : record
   }
 
   async function ask(digest: string): Promise<ApiKeyRecord | null> {
     const asked = epoch
     const record = await lookUp(digest)
-    if (asked === epoch) remember(digest, record)
-    return record === null ? null : judge(record, entryOf(record, 0).expired)
+    const nowMs = clock.monotonicMs()
+    const entry = record === null ? null : entryOf(record, nowMs + refreshAfterMs)
+    if (asked === epoch) {
+      if (entry === null) memory.keepUnknown(digest, nowMs + unknownForMs)
+      else memory.keep(digest, entry)
+    }
+    return entry === null ? null : judge(entry)
   }
 
   function load(digest: string): Promise<ApiKeyRecord | null> {
@@ -107,50 +126,55 @@ export function createKeyCache(options: KeyCacheOptions): KeyCache {
     return answer
   }
 
-  function refresh(digest: string): void {
-    load(digest).catch((thrown) => log.warn({ error: errorText(thrown) }, 'an API key could not be read again'))
+  function refreshWhenDue(digest: string, entry: Entry): void {
+    const nowMs = clock.monotonicMs()
+    if (nowMs < entry.askAgainAtMs) return
+    entry.askAgainAtMs = nowMs + refreshAfterMs
+    load(digest).catch((thrown) =>
+      log.warn({ error: errorText(thrown) }, 'an API key could not be read again'),
+    )
   }
 
   return {
     load,
     known(digest) {
-      const entry = known.get(digest)
+      const entry = memory.known.get(digest)
       if (entry !== undefined) {
-        const nowMs = clock.monotonicMs()
-        if (nowMs >= entry.askAgainAtMs) {
-          entry.askAgainAtMs = nowMs + refreshAfterMs
-          refresh(digest)
-        }
-        return judge(entry.record, entry.expired)
+        refreshWhenDue(digest, entry)
+        return judge(entry)
       }
-      const untilMs = unknown.get(digest)
+      const untilMs = memory.unknown.get(digest)
       if (untilMs === undefined) return undefined
       if (clock.monotonicMs() < untilMs) return null
-      unknown.delete(digest)
+      memory.unknown.delete(digest)
       return undefined
     },
-    dropKey(id) {
-      distrustQuestions()
-      const digest = digestOf.get(id)
-      // A key nobody knew is a new one: it may be among those just judged unknown, and its hash is not told.
-      if (digest === undefined) unknown.clear()
-      else forget(digest)
-    },
-    dropWhere(matches) {
-      distrustQuestions()
-      for (const [digest, entry] of known) if (matches(entry.record)) forget(digest)
-    },
-    flush() {
-      distrustQuestions()
-      known.clear()
-      unknown.clear()
-      digestOf.clear()
-    },
+    ...forgetting(memory, distrustQuestions),
     get knownCount() {
-      return known.size
+      return memory.known.size
     },
     get unknownCount() {
-      return unknown.size
+      return memory.unknown.size
+    },
+  }
+}
+
+function forgetting(memory: ReturnType<typeof createMemory>, distrustQuestions: () => void) {
+  return {
+    dropKey(id: Uuid): void {
+      distrustQuestions()
+      const digest = memory.digestOf.get(id)
+      // A key nobody knew is a new one: it may be among those just judged unknown, and its hash is not told.
+      if (digest === undefined) memory.unknown.clear()
+      else memory.forget(digest)
+    },
+    dropWhere(matches: (record: ApiKeyRecord) => boolean): void {
+      distrustQuestions()
+      for (const [digest, entry] of memory.known) if (matches(entry.record)) memory.forget(digest)
+    },
+    flush(): void {
+      distrustQuestions()
+      memory.clear()
     },
   }
 }

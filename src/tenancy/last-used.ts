@@ -1,5 +1,5 @@
-import { type Clock, errorText, isoTime, type Log, type Uuid } from '../kernel/index.ts'
 import type { Database } from '../db/index.ts'
+import { type Clock, errorText, isoTime, type Log, type Uuid } from '../kernel/index.ts'
 
 /** Remembers when keys were used, off the way of the requests: at most once a minute a key, many keys a statement. */
 

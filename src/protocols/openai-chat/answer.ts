@@ -107,3 +107,25 @@ export function upstreamErrorMessage(text: string): {
     code: code === undefined || code === null ? null : String(code),
   }
 }
+
+/**
+ * The end of a stream that is cut here: a chunk with `finish_reason: "length"` in the style of the chunks before it,
+ * and the end mark.
+ * @param firstEvent an event of the stream, for its id and model
+ */
+export function lengthEnding(firstEvent: Buffer | null): Buffer {
+  const line = firstEvent
+    ?.toString('utf8')
+    .split('\n')
+    .find((text) => text.startsWith('data:') && text.includes('{'))
+  const parsed = line === undefined ? null : parseJson(line.slice(5))
+  const first = parsed !== null && parsed.ok && isObject(parsed.value) ? parsed.value : {}
+  const chunk = {
+    id: first['id'] ?? 'chatcmpl-cut',
+    object: 'chat.completion.chunk',
+    created: first['created'] ?? 0,
+    model: first['model'] ?? '',
+    choices: [{ index: 0, delta: {}, logprobs: null, finish_reason: 'length' }],
+  }
+  return Buffer.from(`data: ${JSON.stringify(chunk)}\n\ndata: [DONE]\n\n`)
+}

@@ -16,7 +16,7 @@ import { NO_PREFIX, type PrefixCache } from './prefix-cache.ts'
 import type { ChatMessage, ChatRequest, ChatTool } from './request.ts'
 import type { ChatCounts } from './usage.ts'
 
-export interface PlannedCall {
+interface PlannedCall {
   readonly name: string
   /** The JSON text of the arguments, cut into tokens. */
   readonly pieces: readonly string[]

@@ -18,7 +18,7 @@ export interface AnswerFacts {
 }
 
 /** Letters and digits from a fresh UUID, its random end first. */
-export function freshName(ids: IdSource, length: number): string {
+function freshName(ids: IdSource, length: number): string {
   const text = [...BigInt(`0x${ids.uuid().replaceAll('-', '')}`).toString(36)].reverse().join('')
   return (text + text).slice(0, length)
 }

@@ -1,0 +1,91 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { CatalogSnapshot } from '../catalog/index.ts'
+import type { AuditReport, Readiness, Receipt } from '../contract/index.ts'
+import type { Database } from '../db/index.ts'
+import type { Clock, IdSource, Log, Nano, Uuid } from '../kernel/index.ts'
+import type { AccountBook, LedgerWriter } from '../ledger/index.ts'
+import type { Tenancy } from '../tenancy/index.ts'
+
+/** What the API is given by the composition root. It constructs none of it and closes none of it. */
+export interface ApiDeps {
+  readonly database: Database
+  readonly tenancy: Tenancy
+  readonly catalog: { snapshot(): CatalogSnapshot }
+  readonly ledger: { readonly writer: Pick<LedgerWriter, 'submit'>; readonly accounts: AccountBook }
+  readonly receipts: ReceiptReader
+  readonly gateway: Gateway
+  readonly operatorToken: string
+  readonly clock: Clock
+  readonly ids: IdSource
+  readonly log: Log
+  ready(): Promise<Readiness> | Readiness
+  /** Read at each scrape; the API adds its own and those of the process. */
+  metrics(): readonly Metric[] | Promise<readonly Metric[]>
+  audit(): Promise<AuditReport>
+  /** Shown in /openapi.json. */
+  readonly version: string
+}
+
+/** Serves its own paths on the same port, before and without the HTTP framework. */
+export interface Gateway {
+  /** @param path without the query */
+  owns(method: string, path: string): boolean
+  handle(req: IncomingMessage, res: ServerResponse): void | Promise<void>
+}
+
+export interface Metric {
+  /** Prometheus name, e.g. `forge_ledger_queue_depth`. */
+  readonly name: string
+  readonly help: string
+  readonly type: 'counter' | 'gauge'
+  readonly samples: ReadonlyArray<{
+    readonly labels?: Readonly<Record<string, string>>
+    readonly value: number
+  }>
+}
+
+/** Whose receipts: null is no limit, which only an operator has. Operators see channels by their private names. */
+export interface ReceiptScope {
+  readonly orgId: Uuid | null
+  readonly projectId: Uuid | null
+  readonly view: 'customer' | 'operator'
+}
+
+export interface ReceiptFilter extends ReceiptScope {
+  readonly apiKeyId: Uuid | null
+  readonly runId: Uuid | null
+  readonly status: string | null
+  readonly bucket: string | null
+  readonly model: string | null
+  readonly sinceMs: number | null
+  readonly untilMs: number | null
+  readonly limit: number
+  /** The last receipt of the page before. */
+  readonly before: Uuid | null
+}
+
+export interface BucketTotal {
+  readonly bucket: string
+  readonly currency: string
+  readonly chargedNano: Nano
+  readonly heldNano: Nano
+  readonly requests: number
+}
+
+export interface StepTotal {
+  readonly name: string | null
+  readonly requests: number
+  readonly attempts: number
+  readonly totals: readonly BucketTotal[]
+}
+
+export interface ReceiptReader {
+  get(query: ReceiptScope & { readonly id: Uuid }): Promise<Receipt | null>
+  list(
+    filter: ReceiptFilter,
+  ): Promise<{ readonly data: readonly Receipt[]; readonly nextCursor: string | null }>
+  runTotals(run: { readonly orgId: Uuid; readonly id: Uuid }): Promise<{
+    readonly totals: readonly BucketTotal[]
+    readonly steps: readonly StepTotal[]
+  }>
+}

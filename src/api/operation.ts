@@ -1,0 +1,71 @@
+import type { z } from 'zod'
+import type { ErrorCode } from '../contract/index.ts'
+import type { ApiKeyRecord } from '../tenancy/index.ts'
+import type { ApiDeps } from './deps.ts'
+
+/**
+ * An operation declares everything about itself: who may call it, what it takes and answers. The routes, the checks and
+ * /openapi.json are all made of these declarations, so that they cannot differ.
+ */
+
+export type Caller =
+  | { readonly kind: 'anyone' }
+  | { readonly kind: 'operator' }
+  | { readonly kind: 'key'; readonly key: ApiKeyRecord }
+
+export interface Call<P, Q, B> {
+  readonly deps: ApiDeps
+  readonly caller: Caller
+  readonly params: P
+  readonly query: Q
+  readonly body: B
+}
+
+export interface OperationSpec<
+  P extends z.ZodType,
+  Q extends z.ZodType,
+  B extends z.ZodType | null,
+  R extends z.ZodType,
+> {
+  /** Name in /openapi.json, and of the client's method. */
+  readonly id: string
+  readonly method: 'GET' | 'POST' | 'PATCH'
+  /** With `{name}` for each member of `params`. */
+  readonly path: string
+  readonly summary: string
+  readonly callers: readonly Caller['kind'][]
+  readonly params: P
+  readonly query: Q
+  readonly body: B
+  readonly response: R
+  /** `text/plain` answers a string as it is. */
+  readonly contentType?: string
+  readonly status?: number | ((answer: z.input<R>) => number)
+  /** Codes besides those that every operation can answer. */
+  readonly faults: readonly ErrorCode[]
+  run(
+    call: Call<z.output<P>, z.output<Q>, B extends z.ZodType ? z.output<B> : null>,
+  ): Promise<z.input<R>> | z.input<R>
+}
+
+export interface Operation
+  extends Omit<OperationSpec<z.ZodType, z.ZodType, z.ZodType | null, z.ZodType>, 'run' | 'status'> {
+  readonly status: (answer: unknown) => number
+  run(call: Call<unknown, unknown, unknown>): Promise<unknown>
+}
+
+/** Checks the declaration's types against each other, then forgets them: the registry holds all operations alike. */
+export function operation<
+  P extends z.ZodType,
+  Q extends z.ZodType,
+  B extends z.ZodType | null,
+  R extends z.ZodType,
+>(spec: OperationSpec<P, Q, B, R>): Operation {
+  const status = spec.status ?? 200
+  return {
+    ...spec,
+    status: typeof status === 'number' ? () => status : (answer) => status(answer as z.input<R>),
+    // The values come out of the very schemas that the spec names, so they are of its types.
+    run: async (call) => await spec.run(call as Parameters<typeof spec.run>[0]),
+  }
+}

@@ -1,0 +1,45 @@
+import { z } from 'zod'
+import { listOf, newProjectSchema, organizationPageQuery, projectSchema } from '../../contract/index.ts'
+import { operation } from '../operation.ts'
+import { cursorOf, idOf, notFound, pageOf, scopeOf } from '../scope.ts'
+import { projectView } from '../views.ts'
+import { nameOf } from './name-of.ts'
+
+export const listProjects = operation({
+  id: 'listProjects',
+  method: 'GET',
+  path: '/api/v1/projects',
+  summary: 'Projects, newest first',
+  callers: ['operator'],
+  params: z.strictObject({}),
+  query: organizationPageQuery,
+  body: null,
+  response: listOf(projectSchema),
+  faults: ['not_found'],
+  async run({ deps, caller, query }) {
+    const { orgId } = await scopeOf(deps, caller, query)
+    const before = cursorOf('prj', query.cursor)
+    const rows = await deps.tenancy.listProjects({ orgId, limit: query.limit + 1, before })
+    return pageOf('prj', rows, query.limit, projectView)
+  },
+})
+
+export const createProject = operation({
+  id: 'createProject',
+  method: 'POST',
+  path: '/api/v1/projects',
+  summary: 'Makes a project in an organization',
+  callers: ['operator'],
+  params: z.strictObject({}),
+  query: z.strictObject({}),
+  body: newProjectSchema,
+  response: projectSchema,
+  status: 201,
+  faults: ['not_found'],
+  async run({ deps, body }) {
+    const orgId = idOf('org', body.organization)
+    const project = await deps.tenancy.createProject({ orgId, name: nameOf(body.name) })
+    if (project === null) throw notFound()
+    return projectView(project)
+  },
+})

@@ -1,0 +1,180 @@
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import { type Fault, FaultError, fault } from '../contract/index.ts'
+import { formatId } from '../kernel/index.ts'
+import { type Authenticate, createAuthenticate } from './caller.ts'
+import type { ApiDeps } from './deps.ts'
+import { openApiDocument } from './openapi.ts'
+import type { Caller, Operation } from './operation.ts'
+import { OPERATIONS } from './operations/index.ts'
+import { faultOf, InvalidRequest, PROBLEM_TYPE, problemOf } from './problem.ts'
+import { validate } from './validate.ts'
+
+/** The registry on the HTTP framework: one handler for all operations. */
+
+/** Management bodies are small; what is larger is a mistake. */
+const BODY_MAX_BYTES = 256 * 1024
+
+export interface Routes {
+  readonly listener: RequestListener
+  ready(): Promise<void>
+  close(): Promise<void>
+  /** Answered requests by status, of the API alone. */
+  readonly answered: ReadonlyMap<number, number>
+}
+
+function frameworkPath(path: string): string {
+  return path.replace(/\{(\w+)\}/g, ':$1')
+}
+
+function sendFault(
+  reply: FastifyReply,
+  request: FastifyRequest,
+  value: Fault,
+  thrown?: unknown,
+): FastifyReply {
+  const problem = problemOf(value, request.id, thrown instanceof InvalidRequest ? thrown.errors : [])
+  // The framework's own refusals come before the hooks that set it.
+  reply.header('x-request-id', request.id)
+  if (problem.status === 401) reply.header('www-authenticate', 'Bearer')
+  return reply.code(problem.status).type(PROBLEM_TYPE).send(problem)
+}
+
+function checked(where: string, schema: Parameters<typeof validate>[0], value: unknown): unknown {
+  const result = validate(schema, value)
+  if (!result.ok) throw new InvalidRequest(where, result.errors)
+  return result.value
+}
+
+async function admit(
+  operation: Operation,
+  authenticate: Authenticate,
+  request: FastifyRequest,
+): Promise<Caller> {
+  if (operation.callers.includes('anyone')) return { kind: 'anyone' }
+  const caller = await authenticate(request.headers)
+  if ('code' in caller) throw new FaultError(caller)
+  if (!operation.callers.includes(caller.kind))
+    throw new FaultError(fault('forbidden', 'This needs the operator token.'))
+  return caller
+}
+
+function addOperation(
+  app: FastifyInstance,
+  deps: ApiDeps,
+  authenticate: Authenticate,
+  operation: Operation,
+): void {
+  app.route({
+    method: operation.method,
+    url: frameworkPath(operation.path),
+    // Who calls is judged before the body is read: strangers cannot make the gateway parse.
+    preParsing: async (request) => {
+      callers.set(request, await admit(operation, authenticate, request))
+    },
+    handler: async (request, reply) => {
+      const params = checked('path', operation.params, request.params)
+      const query = checked('query', operation.query, request.query)
+      const body = operation.body === null ? null : checked('body', operation.body, request.body)
+      const caller = callers.get(request) ?? { kind: 'anyone' }
+      const answer = await operation.run({ deps, caller, params, query, body })
+      reply.code(operation.status(answer)).type(operation.contentType ?? 'application/json; charset=utf-8')
+      return reply.send(answer)
+    },
+  })
+}
+
+const callers = new WeakMap<FastifyRequest, Caller>()
+
+/** Methods that a path takes, for telling a wrong method from a wrong path. */
+function methodsOf(path: string): readonly string[] {
+  const segments = path.split('/')
+  const fits = (pattern: string): boolean => {
+    const parts = pattern.split('/')
+    return (
+      parts.length === segments.length &&
+      parts.every((part, i) => part.startsWith('{') || part === segments[i])
+    )
+  }
+  return OPERATIONS.filter((operation) => fits(operation.path)).map((operation) => operation.method)
+}
+
+function notFoundHandler(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const [path = ''] = request.url.split('?', 1)
+  const methods = methodsOf(path)
+  if (methods.length === 0) return sendFault(reply, request, fault('not_found', `There is no ${path} here.`))
+  reply.header('allow', methods.join(', '))
+  return sendFault(reply, request, fault('method_not_allowed', `${path} takes ${methods.join(' and ')}.`))
+}
+
+function addHooks(app: FastifyInstance, deps: ApiDeps, answered: Map<number, number>): void {
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers({
+      'x-request-id': request.id,
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+    })
+    const encoding = request.headers['content-encoding']
+    if (encoding !== undefined && encoding !== 'identity')
+      throw new FaultError(fault('unsupported_encoding', 'Bodies are taken without content-encoding only.'))
+  })
+  app.addHook('onResponse', async (_request, reply) => {
+    answered.set(reply.statusCode, (answered.get(reply.statusCode) ?? 0) + 1)
+  })
+  app.setErrorHandler((thrown, request, reply) =>
+    sendFault(reply, request, faultOf(thrown, deps.log, request.id), thrown),
+  )
+  app.setNotFoundHandler(notFoundHandler)
+}
+
+/** @param server the one server; it keeps its own listener and only lends itself to the framework */
+export function createRoutes(
+  deps: ApiDeps,
+  server: Server,
+  onClientError: (error: Error, socket: IncomingMessage['socket']) => void,
+): Routes {
+  let listener: (req: IncomingMessage, res: ServerResponse) => void = () => {}
+  const app = fastify({
+    serverFactory: (handler) => {
+      listener = handler
+      return server
+    },
+    clientErrorHandler: onClientError,
+    bodyLimit: BODY_MAX_BYTES,
+    genReqId: () => formatId('req', deps.ids.uuid()),
+    requestIdHeader: false,
+    routerOptions: { ignoreTrailingSlash: false, ignoreDuplicateSlashes: false, maxParamLength: 128 },
+    frameworkErrors: (error, request, reply) => {
+      sendFault(reply as FastifyReply, request as FastifyRequest, fault('not_found', error.message))
+    },
+  })
+  app.removeContentTypeParser('text/plain')
+  const answered = new Map<number, number>()
+  const counting: ApiDeps = {
+    ...deps,
+    metrics: async () => [...(await deps.metrics()), answeredMetric(answered)],
+  }
+  addHooks(app, deps, answered)
+  const authenticate = createAuthenticate(deps.operatorToken, deps.tenancy)
+  for (const operation of OPERATIONS) addOperation(app, counting, authenticate, operation)
+  const document = openApiDocument(deps.version)
+  app.get('/openapi.json', async () => document)
+
+  return {
+    listener: (req, res) => listener(req, res),
+    ready: async () => {
+      await app.ready()
+    },
+    close: () => app.close(),
+    answered,
+  }
+}
+
+function answeredMetric(answered: ReadonlyMap<number, number>) {
+  return {
+    name: 'forge_api_requests_total',
+    help: 'Answered requests of the management API.',
+    type: 'counter' as const,
+    samples: [...answered].map(([status, value]) => ({ labels: { status: String(status) }, value })),
+  }
+}

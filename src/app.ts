@@ -1,0 +1,168 @@
+import { randomBytes } from 'node:crypto'
+import { pino } from 'pino'
+import { type Api, createApi, type Metric } from './api/index.ts'
+import { type Catalog, loadPriceVersion, openCatalog } from './catalog/index.ts'
+import type { AuditReport, Readiness } from './contract/index.ts'
+import { type Database, listen, openDatabase } from './db/index.ts'
+import { createGateway, type Gateway } from './gateway/index.ts'
+import { createIdSource, errorText, type Log, systemClock } from './kernel/index.ts'
+import { type AccountBook, auditLedger, createAccountBook, createLedgerWriter, type LedgerWriter, type Recovery, startRecovery } from './ledger/index.ts'
+import { auditReceipts, createReceiptReader } from './receipts/index.ts'
+import { type Tenancy, openTenancy } from './tenancy/index.ts'
+
+/** The composition root: the only file that constructs. `start.ts` prepares what it is given. */
+
+export interface AppOptions {
+  /** Connection URL of the migrated database. */
+  readonly databaseUrl: string
+  /** The role whose rights the gateway has. */
+  readonly role: string
+  readonly configPath: string | null
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly operatorToken: string
+  readonly sandboxUrl: () => string | Promise<string>
+  readonly log: Log
+  readonly version: string
+}
+
+export interface App {
+  readonly api: Api
+  readonly database: Database
+  readonly tenancy: Tenancy
+  readonly catalog: Catalog
+  readonly writer: LedgerWriter
+  readonly accounts: AccountBook
+  readonly gateway: Gateway
+  readonly recovery: Recovery
+  audit(): Promise<AuditReport>
+  /** Stops accepting, lets requests end (cutting what takes longer), settles everything, closes. */
+  close(patienceMs: number): Promise<void>
+}
+
+export function createLog(level: string): Log {
+  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ fd: 2, sync: false })) as Log
+}
+
+/** Pools apart: traffic of the console must never make the ledger wait, nor an audit either of them. */
+function openPools(options: AppOptions) {
+  const open = (applicationName: string, max: number, statementTimeoutMs: number): Database =>
+    openDatabase({
+      connection: options.databaseUrl,
+      role: options.role,
+      log: options.log,
+      applicationName,
+      max,
+      statementTimeoutMs,
+      queryTimeoutMs: statementTimeoutMs + 2_000,
+      connectTimeoutMs: 5_000,
+    })
+  return {
+    ledger: open('forge-ledger', 2, 10_000),
+    app: open('forge', 8, 5_000),
+    audit: open('forge-audit', 1, 300_000),
+  }
+}
+
+function collectMetrics(writer: LedgerWriter, gateway: Gateway): readonly Metric[] {
+  const { counters } = gateway
+  const gauge = (name: string, help: string, value: number): Metric => ({ name, help, type: 'gauge', samples: [{ value }] })
+  const counts = (name: string, help: string, label: string, map: ReadonlyMap<string, number>): Metric => ({
+    name,
+    help,
+    type: 'counter',
+    samples: [...map].map(([key, value]) => ({ labels: { [label]: key }, value })),
+  })
+  return [
+    gauge('forge_ledger_queue_depth', 'Ledger operations queued or under way.', writer.depth),
+    gauge('forge_ledger_healthy', '1 while the ledger answers.', writer.healthy ? 1 : 0),
+    gauge('forge_requests_active', 'Gateway requests under way.', counters.active),
+    gauge('forge_holds_open', 'Holds of requests that run in this process.', gateway.openHolds()),
+    counts('forge_requests_total', 'Gateway requests by how they ended.', 'status', counters.byStatus),
+    counts('forge_settlements_total', 'Settled requests by row of the settlement matrix.', 'settlement', counters.bySettlement),
+    { name: 'forge_streams_total', help: 'Streams begun.', type: 'counter', samples: [{ value: counters.streams }] },
+    { name: 'forge_late_settlements_total', help: 'Settlements that came after recovery.', type: 'counter', samples: [{ value: counters.lateSettlements }] },
+  ]
+}
+
+async function readiness(database: Database, writer: LedgerWriter, leaving: boolean): Promise<Readiness> {
+  const answer = await database.query('select 1').then(
+    () => ({ name: 'database', ok: true, detail: 'answers' }),
+    (thrown) => ({ name: 'database', ok: false, detail: errorText(thrown) }),
+  )
+  const checks = [
+    answer,
+    { name: 'ledger', ok: writer.healthy, detail: writer.healthy ? `${writer.depth} operations under way` : 'does not answer' },
+    { name: 'accepting', ok: !leaving, detail: leaving ? 'shutting down' : 'yes' },
+  ]
+  return { ready: checks.every((check) => check.ok), checks }
+}
+
+export async function buildApp(options: AppOptions): Promise<App> {
+  const { log } = options
+  const clock = systemClock
+  const ids = createIdSource(clock.nowMs, randomBytes)
+  const processId = ids.uuid()
+  const pools = openPools(options)
+  const writer = createLedgerWriter({ database: pools.ledger, processId, log })
+  const accounts = createAccountBook(pools.app)
+  const tenancy = await openTenancy({ database: pools.app, listen, clock, ids, randomBytes, log })
+  const catalog = await openCatalog({
+    database: pools.app,
+    configPath: options.configPath,
+    env: options.env,
+    ids,
+    clock,
+    log,
+    sandboxUrl: options.sandboxUrl,
+  })
+  const gateway = createGateway({ database: pools.app, writer, accounts, tenancy, catalog, processId, clock, ids, log, random: Math.random })
+  const recovery = startRecovery({ database: pools.app, processId, log, recover: (hold) => gateway.recover(hold) })
+  const receipts = createReceiptReader(pools.app)
+  let leaving = false
+  const audit = async (): Promise<AuditReport> => {
+    const checks = [
+      ...(await auditLedger(pools.audit)),
+      ...(await auditReceipts(pools.audit, async (id) => (await loadPriceVersion(pools.audit, id)) !== null)),
+    ]
+    return { ok: checks.every((check) => check.ok), checks: [...checks] }
+  }
+  const api = createApi({
+    database: pools.app,
+    tenancy,
+    catalog,
+    ledger: { writer, accounts },
+    receipts,
+    gateway,
+    operatorToken: options.operatorToken,
+    clock,
+    ids,
+    log,
+    ready: () => readiness(pools.app, writer, leaving),
+    metrics: () => collectMetrics(writer, gateway),
+    audit,
+    version: options.version,
+  })
+  return {
+    api,
+    database: pools.app,
+    tenancy,
+    catalog,
+    writer,
+    accounts,
+    gateway,
+    recovery,
+    audit,
+    async close(patienceMs) {
+      leaving = true
+      const closed = api.close(patienceMs + 5_000)
+      await gateway.drain(patienceMs)
+      await closed
+      await recovery.close()
+      await writer.drain()
+      await gateway.close()
+      await catalog.close()
+      await tenancy.close()
+      await Promise.all([pools.ledger.close(), pools.app.close(), pools.audit.close()])
+    },
+  }
+}

@@ -1,0 +1,149 @@
+import type { z } from 'zod'
+import {
+  type ApiKeyChange,
+  apiKeySchema,
+  auditSchema,
+  balancesSchema,
+  createdApiKeySchema,
+  grantSchema,
+  ledgerEntrySchema,
+  listOf,
+  modelSchema,
+  type NewApiKey,
+  type NewGrant,
+  type NewOrganization,
+  type NewProject,
+  organizationSchema,
+  problemSchema,
+  projectSchema,
+  readinessSchema,
+  receiptSchema,
+  runSchema,
+  runSummarySchema,
+} from '../contract/index.ts'
+import { errorText, type Json, parseJson } from '../kernel/index.ts'
+import { ClientError } from './client-error.ts'
+
+/** The management API as functions. Every method rejects with a ClientError and nothing else. */
+
+export interface ClientOptions {
+  /** `http://127.0.0.1:8700`, with or without a trailing slash. */
+  readonly baseUrl: string
+  /** An operator token or an API key. */
+  readonly token: string
+  readonly timeoutMs?: number
+  readonly fetch?: typeof fetch
+}
+
+/** Query parameters by the names of the API; what is undefined is not sent. */
+export type Query = Readonly<Record<string, string | number | undefined>>
+
+export type Client = ReturnType<typeof createClient>
+
+const TIMEOUT_MS = 30_000
+const REFUSED = new Set(['ECONNREFUSED', 'ENOENT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND'])
+
+type Method = 'GET' | 'POST' | 'PATCH'
+
+function causeCode(thrown: unknown): string {
+  const cause = thrown instanceof Error ? thrown.cause : undefined
+  return cause instanceof Error && 'code' in cause ? String(cause.code) : ''
+}
+
+function unreachable(thrown: unknown, baseUrl: string): ClientError {
+  if (thrown instanceof Error && thrown.name === 'TimeoutError')
+    return new ClientError('timeout', `${baseUrl} did not answer in time.`)
+  if (REFUSED.has(causeCode(thrown)))
+    return new ClientError(
+      'unreachable',
+      `Nothing answers at ${baseUrl}: is the gateway running? Start it with npm start.`,
+    )
+  return new ClientError('unreachable', `${baseUrl} cannot be reached: ${errorText(thrown)}`)
+}
+
+function pathOf(path: string, query: Query): string {
+  const search = new URLSearchParams()
+  for (const [name, value] of Object.entries(query)) if (value !== undefined) search.set(name, String(value))
+  return search.size === 0 ? path : `${path}?${search}`
+}
+
+function failure(response: Response, text: string): ClientError {
+  const parsed = parseJson(text)
+  const problem = problemSchema.safeParse(parsed.ok ? parsed.value : null)
+  if (!problem.success) return new ClientError('unexpected', `The server answered ${response.status} in a form that is not ours.`)
+  return new ClientError('refused', problem.data.detail, problem.data)
+}
+
+/**
+ * The answer as it came, once it is known to have the shape: fields that this client does not know yet are kept.
+ */
+function typed<S extends z.ZodType>(schema: S, value: Json): z.output<S> {
+  const result = schema.safeParse(value)
+  if (result.success) return value as z.output<S>
+  const place = result.error.issues[0]?.path.map(String).join('.') ?? ''
+  throw new ClientError('unexpected', `The answer of the server has another shape than this client knows (${place}).`)
+}
+
+function createRequest(options: ClientOptions) {
+  const baseUrl = options.baseUrl.replace(/\/+$/, '')
+  const send = options.fetch ?? fetch
+  const timeoutMs = options.timeoutMs ?? TIMEOUT_MS
+
+  return async <S extends z.ZodType>(
+    schema: S,
+    method: Method,
+    path: string,
+    more: { readonly query?: Query; readonly body?: unknown; readonly alsoStatus?: number } = {},
+  ): Promise<z.output<S>> => {
+    const headers: Record<string, string> = { authorization: `Bearer ${options.token}`, accept: 'application/json' }
+    if (more.body !== undefined) headers['content-type'] = 'application/json'
+    let response: Response
+    let text: string
+    try {
+      response = await send(`${baseUrl}${pathOf(path, more.query ?? {})}`, {
+        method,
+        headers,
+        redirect: 'error',
+        signal: AbortSignal.timeout(timeoutMs),
+        ...(more.body === undefined ? {} : { body: JSON.stringify(more.body) }),
+      })
+      text = await response.text()
+    } catch (thrown) {
+      throw unreachable(thrown, baseUrl)
+    }
+    if (!response.ok && response.status !== more.alsoStatus) throw failure(response, text)
+    const parsed = parseJson(text)
+    if (!parsed.ok) throw new ClientError('unexpected', `The answer of ${baseUrl} is not JSON: is it this gateway?`)
+    return typed(schema, parsed.value)
+  }
+}
+
+export function createClient(options: ClientOptions) {
+  const request = createRequest(options)
+  const part = encodeURIComponent
+  return {
+    getReceipt: (id: string) => request(receiptSchema, 'GET', `/api/v1/receipts/${part(id)}`),
+    listReceipts: (query: Query = {}) => request(listOf(receiptSchema), 'GET', '/api/v1/receipts', { query }),
+    getBalances: (query: Query = {}) => request(balancesSchema, 'GET', '/api/v1/balances', { query }),
+    listLedgerEntries: (query: Query) =>
+      request(listOf(ledgerEntrySchema), 'GET', '/api/v1/ledger/entries', { query }),
+    listModels: () => request(listOf(modelSchema), 'GET', '/api/v1/models'),
+    listRuns: (query: Query = {}) => request(listOf(runSummarySchema), 'GET', '/api/v1/runs', { query }),
+    getRun: (id: string) => request(runSchema, 'GET', `/api/v1/runs/${part(id)}`),
+    listOrganizations: (query: Query = {}) =>
+      request(listOf(organizationSchema), 'GET', '/api/v1/organizations', { query }),
+    createOrganization: (body: NewOrganization) =>
+      request(organizationSchema, 'POST', '/api/v1/organizations', { body }),
+    listProjects: (query: Query = {}) => request(listOf(projectSchema), 'GET', '/api/v1/projects', { query }),
+    createProject: (body: NewProject) => request(projectSchema, 'POST', '/api/v1/projects', { body }),
+    listKeys: (query: Query = {}) => request(listOf(apiKeySchema), 'GET', '/api/v1/keys', { query }),
+    createKey: (body: NewApiKey) => request(createdApiKeySchema, 'POST', '/api/v1/keys', { body }),
+    changeKey: (id: string, body: ApiKeyChange) =>
+      request(apiKeySchema, 'PATCH', `/api/v1/keys/${part(id)}`, { body }),
+    /** Give it an `id`, and a repeat after a lost answer adds once. */
+    createGrant: (body: NewGrant) => request(grantSchema, 'POST', '/api/v1/grants', { body }),
+    getAudit: () => request(auditSchema, 'GET', '/api/v1/audit'),
+    /** Answers also when the server is not ready; look at `ready`. */
+    getReady: () => request(readinessSchema, 'GET', '/readyz', { alsoStatus: 503 }),
+  }
+}

@@ -1,0 +1,2 @@
+export { type Client, type ClientOptions, createClient, type Query } from './client.ts'
+export { ClientError, type ClientErrorKind } from './client-error.ts'

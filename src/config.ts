@@ -1,0 +1,263 @@
+import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { chmod, link, mkdir, open, readFile, rm, stat } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { inspect } from 'node:util'
+import { type ConfigFault, nearestName } from './catalog/index.ts'
+
+/**
+ * What an installation is started with: environment variables, and a flag of the same meaning for each, which wins.
+ * The only reader of process.env; everything else is handed its part of {@link Config}.
+ */
+
+/** A value that no log, error or dump shows. Only `reveal()` gives it out. */
+export class Secret {
+  readonly #value: string
+
+  constructor(value: string) {
+    this.#value = value
+  }
+
+  reveal(): string {
+    return this.#value
+  }
+
+  toString(): string {
+    return HIDDEN
+  }
+
+  toJSON(): string {
+    return HIDDEN
+  }
+
+  [inspect.custom](): string {
+    return HIDDEN
+  }
+}
+
+const HIDDEN = '[hidden]'
+
+export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+export type LogLevel = (typeof LOG_LEVELS)[number]
+
+export interface Config {
+  readonly host: string
+  /** 0 takes any free port. */
+  readonly port: number
+  /** An absolute path; null where there is no forge.yaml. */
+  readonly configPath: string | null
+  /** An absolute path. */
+  readonly dataDir: string
+  /** Carries a password; null starts the embedded database. */
+  readonly databaseUrl: Secret | null
+  readonly redisUrl: Secret | null
+  /** Null: made once and kept in the data directory, see {@link loadOrCreateSecret}. */
+  readonly operatorToken: Secret | null
+  readonly masterKey: Secret | null
+  readonly processes: number
+  readonly logLevel: LogLevel
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>
+export type Flags = Readonly<Record<string, string | boolean | undefined>>
+
+export type ReadConfig =
+  | { readonly ok: true; readonly config: Config }
+  | { readonly ok: false; readonly faults: readonly ConfigFault[] }
+
+/** By flag; the variable is what `--help` and a fault name besides. */
+const VARIABLES = {
+  host: 'FORGE_HOST',
+  port: 'FORGE_PORT',
+  config: 'FORGE_CONFIG',
+  'data-dir': 'FORGE_DATA_DIR',
+  'database-url': 'DATABASE_URL',
+  'redis-url': 'REDIS_URL',
+  'operator-token': 'FORGE_OPERATOR_TOKEN',
+  'master-key': 'FORGE_MASTER_KEY',
+  processes: 'FORGE_PROCESSES',
+  'log-level': 'FORGE_LOG_LEVEL',
+} as const
+type Flag = keyof typeof VARIABLES
+
+/** Flags of every command, which say nothing about the installation. */
+const OTHER_FLAGS = ['json', 'help']
+const DEFAULT_CONFIG = 'forge.yaml'
+const PROCESSES_MAX = 256
+const SECRET_LENGTH_MIN = 16
+
+/** The environment of this process; `${NAME}` in forge.yaml is filled from it. */
+export function environment(): Environment {
+  return process.env
+}
+
+/** Where values come from and where faults go. */
+interface Reading {
+  readonly faults: ConfigFault[]
+  /** The value, or null where neither flag nor variable gives one; an empty one counts as none. */
+  readonly value: (flag: Flag) => string | null
+  readonly fault: (flag: Flag, problem: string, nearest?: string) => void
+}
+
+/**
+ * @param flags of `forge start`, by name without dashes; they win over the environment
+ * @returns the frozen configuration, or everything that is wrong with it; no fault quotes a value
+ */
+export function readConfig(flags: Flags, env: Environment = environment()): ReadConfig {
+  const reading = readingOf(flags, env)
+  const config: Config = {
+    host: hostOf(reading),
+    port: integerOf(reading, 'port', 8700, 0, 65_535),
+    configPath: configPathOf(reading),
+    dataDir: resolve(reading.value('data-dir') ?? 'data'),
+    databaseUrl: urlOf(reading, 'database-url', ['postgres:', 'postgresql:']),
+    redisUrl: urlOf(reading, 'redis-url', ['redis:', 'rediss:']),
+    operatorToken: secretOf(reading, 'operator-token'),
+    masterKey: secretOf(reading, 'master-key'),
+    processes: integerOf(reading, 'processes', 1, 1, PROCESSES_MAX),
+    logLevel: logLevelOf(reading),
+  }
+  return reading.faults.length > 0
+    ? { ok: false, faults: reading.faults }
+    : { ok: true, config: Object.freeze(config) }
+}
+
+function readingOf(flags: Flags, env: Environment): Reading {
+  const faults: ConfigFault[] = []
+  const known = [...Object.keys(VARIABLES), ...OTHER_FLAGS]
+  for (const name of Object.keys(flags)) {
+    if (flags[name] === undefined || known.includes(name)) continue
+    const nearest = nearestName(name, known)
+    faults.push({
+      path: `--${name}`,
+      problem: 'there is no such flag',
+      ...(nearest === undefined ? {} : { nearest }),
+    })
+  }
+  for (const flag of Object.keys(VARIABLES)) {
+    if (typeof flags[flag] === 'boolean') faults.push({ path: `--${flag}`, problem: 'needs a value' })
+  }
+  const flagOf = (flag: Flag): string | null => {
+    const given = flags[flag]
+    return typeof given === 'string' && given !== '' ? given : null
+  }
+  return {
+    faults,
+    value: (flag) => flagOf(flag) ?? (env[VARIABLES[flag]] || null),
+    fault: (flag, problem, nearest) =>
+      faults.push({
+        path: flagOf(flag) === null ? VARIABLES[flag] : `--${flag}`,
+        problem,
+        ...(nearest === undefined ? {} : { nearest }),
+      }),
+  }
+}
+
+function hostOf({ value, fault }: Reading): string {
+  const host = value('host') ?? '127.0.0.1'
+  if (!/^[A-Za-z0-9.:_-]+$/.test(host))
+    fault('host', 'must be a host name or an address without port or scheme')
+  return host
+}
+
+function configPathOf({ value, fault }: Reading): string | null {
+  const given = value('config')
+  const path = resolve(given ?? DEFAULT_CONFIG)
+  if (existsSync(path)) return path
+  if (given !== null) fault('config', `there is no file ${given}`)
+  return null
+}
+
+function integerOf({ value, fault }: Reading, flag: Flag, unset: number, min: number, max: number): number {
+  const text = value(flag)
+  if (text === null) return unset
+  const number = /^\d{1,6}$/.test(text) ? Number.parseInt(text, 10) : -1
+  if (number < min || number > max) fault(flag, `must be a whole number from ${min} to ${max}`)
+  return number
+}
+
+function urlOf({ value, fault }: Reading, flag: Flag, protocols: readonly string[]): Secret | null {
+  const text = value(flag)
+  if (text === null) return null
+  const known = protocols.some((protocol) => text.startsWith(`${protocol}//`))
+  // A socket directory may stand where the host would; the driver reads such an address, URL does not.
+  if (!known) fault(flag, `must begin with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`)
+  else if (/\s/.test(text)) fault(flag, 'must not contain spaces or line breaks')
+  return new Secret(text)
+}
+
+function secretOf({ value, fault }: Reading, flag: Flag): Secret | null {
+  const text = value(flag)
+  if (text === null) return null
+  if (!/^[\x21-\x7e]*$/.test(text)) fault(flag, 'must be one word of plain characters')
+  else if (text.length < SECRET_LENGTH_MIN) fault(flag, `must have at least ${SECRET_LENGTH_MIN} characters`)
+  return new Secret(text)
+}
+
+function logLevelOf({ value, fault }: Reading): LogLevel {
+  const text = value('log-level')
+  const level = LOG_LEVELS.find((each) => each === text)
+  if (text !== null && level === undefined)
+    fault('log-level', `must be one of ${LOG_LEVELS.join(', ')}`, nearestName(text, LOG_LEVELS))
+  return level ?? 'info'
+}
+
+/**
+ * Reads the secret `<dataDir>/<name>`, or makes one that only this user can read. Of several processes that come at
+ * once all get the same value: the file appears complete, under its name, for exactly one of them.
+ * @throws the file system's error; Error when the file is there but empty
+ */
+export async function loadOrCreateSecret(dataDir: string, name: string): Promise<Secret> {
+  const path = join(dataDir, name)
+  const existing = await readSecret(path)
+  if (existing !== null) return existing
+  await mkdir(dataDir, { recursive: true, mode: 0o700 })
+  const draft = `${path}.${randomBytes(8).toString('hex')}`
+  try {
+    const file = await open(draft, 'wx', 0o600)
+    try {
+      await file.writeFile(`${randomBytes(32).toString('base64url')}\n`)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await link(draft, path).catch((thrown: unknown) => {
+      if (!isCode(thrown, 'EEXIST')) throw thrown
+    })
+  } finally {
+    await rm(draft, { force: true })
+  }
+  await syncDirectory(dataDir)
+  const made = await readSecret(path)
+  if (made === null) throw new Error(`the secret ${name} vanished while it was made`)
+  return made
+}
+
+/** Without this a power cut could take the name away, and whatever the secret encrypted with it. */
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r')
+  try {
+    await directory.sync()
+  } finally {
+    await directory.close()
+  }
+}
+
+async function readSecret(path: string): Promise<Secret | null> {
+  let text: string
+  try {
+    text = (await readFile(path, 'utf8')).trim()
+  } catch (thrown) {
+    if (isCode(thrown, 'ENOENT')) return null
+    throw thrown
+  }
+  // Never replaced by a new one: what the lost secret encrypted would be lost with it.
+  if (text === '')
+    throw new Error(`the secret file ${path} is empty; restore it, or delete it to have a new one made`)
+  if (((await stat(path)).mode & 0o077) !== 0) await chmod(path, 0o600)
+  return new Secret(text)
+}
+
+function isCode(thrown: unknown, code: string): boolean {
+  return thrown instanceof Error && (thrown as NodeJS.ErrnoException).code === code
+}

@@ -1,0 +1,279 @@
+import { z } from 'zod'
+import { KEY_STATES, POLICIES, RECEIPT_STATUSES, ROUTE_TYPES } from './vocabulary.ts'
+
+/**
+ * What crosses HTTP under /api/v1. What is sent is strict (an unknown field is a mistake worth telling), what is
+ * answered is open (fields are added over time). Amounts are decimal strings, times RFC 3339 in UTC.
+ */
+
+const amount = z.string().describe('decimal string')
+const time = z.string().describe('RFC 3339, UTC')
+const organizationId = z.string().describe('org_…')
+const projectId = z.string().describe('prj_…')
+const keyId = z.string().describe('key_…')
+const name = z.string().min(1).max(128)
+const names = z.array(z.string().min(1).max(256)).min(1).max(1000)
+
+/** @param item schema of one row */
+export function listOf<T extends z.ZodType>(item: T) {
+  return z.object({
+    data: z.array(item),
+    next_cursor: z
+      .string()
+      .nullable()
+      .describe('send it as `cursor` for the next page; null on the last one'),
+  })
+}
+
+export const problemSchema = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: z.number(),
+  detail: z.string(),
+  code: z.string(),
+  hint: z.string(),
+  request_id: z.string(),
+  errors: z.array(z.object({ field: z.string(), message: z.string() })).optional(),
+})
+export type Problem = z.infer<typeof problemSchema>
+
+export const organizationSchema = z.object({
+  id: organizationId,
+  name: z.string(),
+  time_zone: z.string().describe('IANA name; days and months are counted in it'),
+  created_at: time,
+})
+export type OrganizationView = z.infer<typeof organizationSchema>
+
+export const newOrganizationSchema = z.strictObject({ name, time_zone: z.string().max(64).optional() })
+export type NewOrganization = z.infer<typeof newOrganizationSchema>
+
+export const projectSchema = z.object({
+  id: projectId,
+  organization: organizationId,
+  name: z.string(),
+  created_at: time,
+})
+export type ProjectView = z.infer<typeof projectSchema>
+
+export const newProjectSchema = z.strictObject({ organization: organizationId, name })
+export type NewProject = z.infer<typeof newProjectSchema>
+
+export const apiKeySchema = z.object({
+  id: keyId,
+  organization: organizationId,
+  project: projectId,
+  label: z.string(),
+  prefix: z.string().describe('the first characters of the secret'),
+  policy: z.enum(POLICIES),
+  allow_cross_balance: z.boolean(),
+  models: z.array(z.string()).nullable().describe('null: every model'),
+  routes: z.array(z.string()).nullable().describe('route names or types; null: every route'),
+  max_attempts: z.number().nullable(),
+  state: z.enum(KEY_STATES),
+  expires_at: time.nullable(),
+  created_at: time,
+  last_used_at: time.nullable(),
+})
+export type ApiKeyView = z.infer<typeof apiKeySchema>
+
+export const newApiKeySchema = z.strictObject({
+  project: projectId,
+  label: z.string().max(128).optional(),
+  policy: z.enum(POLICIES).optional(),
+  allow_cross_balance: z.boolean().optional(),
+  models: names.nullable().optional(),
+  routes: names.nullable().optional(),
+  max_attempts: z.number().int().min(1).max(20).nullable().optional(),
+  expires_at: z.iso.datetime({ offset: true }).nullable().optional(),
+})
+export type NewApiKey = z.infer<typeof newApiKeySchema>
+
+export const createdApiKeySchema = apiKeySchema.extend({
+  key: z.string().describe('the secret, shown this once'),
+})
+export type CreatedApiKey = z.infer<typeof createdApiKeySchema>
+
+export const apiKeyChangeSchema = z.strictObject({
+  state: z.enum(['active', 'paused', 'revoked']).optional(),
+  label: z.string().max(128).optional(),
+})
+export type ApiKeyChange = z.infer<typeof apiKeyChangeSchema>
+
+export const bucketBalanceSchema = z.object({
+  name: z.string(),
+  currency: z.string(),
+  posted: amount,
+  held: amount.describe('set aside for running requests'),
+  available: amount.describe('posted − held'),
+  open_holds: z.number(),
+})
+export type BucketBalance = z.infer<typeof bucketBalanceSchema>
+
+export const balancesSchema = z.object({
+  organization: organizationId,
+  buckets: z
+    .record(z.string(), bucketBalanceSchema)
+    .describe('every configured bucket; never added together'),
+})
+export type Balances = z.infer<typeof balancesSchema>
+
+export const newGrantSchema = z.strictObject({
+  organization: organizationId,
+  bucket: z.string(),
+  amount: amount.describe('decimal string above zero, in the currency of the bucket'),
+  reason: z.string().min(1).max(1000),
+  id: z.uuid().optional().describe('chosen by the caller; a repeat with the same id adds once'),
+  expires_at: z.iso.datetime({ offset: true }).optional(),
+})
+export type NewGrant = z.infer<typeof newGrantSchema>
+
+export const grantSchema = z.object({
+  id: z.string(),
+  organization: organizationId,
+  bucket: z.string(),
+  currency: z.string(),
+  amount,
+  reason: z.string(),
+  expires_at: time.nullable(),
+  repeated: z.boolean().describe('true when this id had been added before and nothing moved now'),
+  balance: bucketBalanceSchema,
+})
+export type GrantView = z.infer<typeof grantSchema>
+
+export const ledgerEntrySchema = z.object({
+  id: z.string(),
+  transfer: z.string(),
+  request: z.string().nullable().describe('req_… of the receipt, where a request moved the money'),
+  bucket: z.string(),
+  kind: z.string(),
+  currency: z.string(),
+  amount,
+  balance_after: amount,
+  seq: z.number().describe('1 … n without a gap in each bucket'),
+  reason: z.string().nullable(),
+  created_at: time,
+})
+export type LedgerEntryView = z.infer<typeof ledgerEntrySchema>
+
+const unitPrice = z.union([amount, z.object({ per: z.number(), price: amount })])
+const rates = z.record(z.string(), unitPrice)
+export const priceSchema = z.object({
+  currency: z.string(),
+  rates: rates.describe('per 1,000,000 tokens unless `per` says otherwise'),
+  above: z.record(z.string(), rates).describe('whole-request prices above that many input tokens'),
+  service_tiers: z.record(z.string(), rates),
+  windows: z.array(
+    z.object({
+      start: z.string(),
+      end: z.string(),
+      days: z.array(z.number()).describe('0 is Sunday; empty: every day'),
+      rates,
+    }),
+  ),
+})
+export type PriceView = z.infer<typeof priceSchema>
+
+export const modelRouteSchema = z.object({
+  route: z.string(),
+  route_type: z.enum(ROUTE_TYPES),
+  bucket: z.string(),
+  currency: z.string(),
+  price_version: z.string().nullable(),
+  price_since: time.nullable(),
+  price: priceSchema.nullable(),
+  callable: z.boolean(),
+  reason: z.string().nullable().describe('why it cannot be called; null when it can'),
+  channels: z.array(z.object({ channel: z.string(), role: z.string() })),
+  sandbox: z.boolean().describe('true when no model answers there, only the built-in sandbox'),
+})
+export type ModelRouteView = z.infer<typeof modelRouteSchema>
+
+export const modelSchema = z.object({
+  name: z.string(),
+  family: z.string().nullable(),
+  context: z.number(),
+  max_output: z.number(),
+  capabilities: z.array(z.string()),
+  reference_price: priceSchema.nullable().describe('the official list price, for comparison only'),
+  retires: z.string().nullable().describe('the date on which its maker retires it'),
+  callable: z.boolean(),
+  reason: z.string().nullable(),
+  routes: z.array(modelRouteSchema),
+})
+export type ModelView = z.infer<typeof modelSchema>
+
+const runTotals = z.record(
+  z.string(),
+  z.object({ currency: z.string(), charged: amount, held: amount, requests: z.number() }),
+)
+export const runSummarySchema = z.object({
+  id: z.string().describe('run_…'),
+  organization: organizationId,
+  project: projectId,
+  name: z.string(),
+  status: z.enum(['open']),
+  created_at: time,
+})
+export type RunSummary = z.infer<typeof runSummarySchema>
+
+export const runSchema = runSummarySchema.extend({
+  budget: z.null(),
+  totals: runTotals.describe('per bucket; buckets are never added together'),
+  steps: z.array(
+    z.object({ name: z.string().nullable(), requests: z.number(), attempts: z.number(), totals: runTotals }),
+  ),
+})
+export type RunView = z.infer<typeof runSchema>
+
+export const auditSchema = z.object({
+  ok: z.boolean(),
+  checks: z.array(z.object({ name: z.string(), ok: z.boolean(), detail: z.string() })),
+})
+export type AuditReport = z.infer<typeof auditSchema>
+
+export const readinessSchema = z.object({
+  ready: z.boolean(),
+  checks: z.array(z.object({ name: z.string(), ok: z.boolean(), detail: z.string() })),
+})
+export type Readiness = z.infer<typeof readinessSchema>
+
+export const livenessSchema = z.object({ status: z.literal('ok') })
+
+const limit = z
+  .string()
+  .regex(/^\d{1,3}$/, 'a whole number')
+  .transform((text) => Number.parseInt(text, 10))
+  .pipe(z.number().min(1).max(200))
+  .prefault('20')
+  .describe('1 … 200, default 20')
+const cursor = z.string().max(256).optional().describe('next_cursor of the page before')
+const page = { limit, cursor }
+
+/** Query parameters of the lists. */
+export const pageQuery = z.strictObject(page)
+export const organizationPageQuery = z.strictObject({ ...page, organization: organizationId.optional() })
+export const projectPageQuery = z.strictObject({
+  ...page,
+  organization: organizationId.optional(),
+  project: projectId.optional(),
+})
+export const balancesQuery = z.strictObject({ organization: organizationId.optional() })
+export const entriesQuery = z.strictObject({
+  ...page,
+  organization: organizationId.optional(),
+  bucket: z.string().describe('e.g. credit or rmb'),
+})
+export const receiptsQuery = z.strictObject({
+  ...page,
+  organization: organizationId.optional(),
+  project: projectId.optional(),
+  key: keyId.optional(),
+  run: z.string().optional().describe('run_…'),
+  status: z.enum(RECEIPT_STATUSES).optional(),
+  bucket: z.string().optional(),
+  model: z.string().optional(),
+  since: z.iso.datetime({ offset: true }).optional(),
+  until: z.iso.datetime({ offset: true }).optional(),
+})
+export type ReceiptsQuery = z.input<typeof receiptsQuery>

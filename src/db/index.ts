@@ -1,0 +1,7 @@
+export type { DedicatedConnection, Queryable, Row, Statement } from './connection.ts'
+export { type EmbeddedDatabase, type EmbeddedOptions, startEmbedded } from './embedded.ts'
+export { EmbeddedFault } from './embedded-binaries.ts'
+export { isConnectionLoss, isRetryable, isUniqueViolation, sqlState } from './errors.ts'
+export { type Listener, type ListenHandlers, listen } from './listen.ts'
+export { type Migrated, type MigrateOptions, MigrationError, migrate, pendingMigrations } from './migrate.ts'
+export { type Database, type DatabaseOptions, openDatabase } from './pool.ts'

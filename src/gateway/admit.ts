@@ -1,0 +1,172 @@
+import type { IncomingMessage } from 'node:http'
+import type { CatalogModel, CatalogSnapshot } from '../catalog/index.ts'
+import { type Fault, fault } from '../contract/index.ts'
+import { isObject, type JsonObject, parseJson } from '../kernel/index.ts'
+import { objectSpans, openaiChat } from '../protocols/index.ts'
+import type { ApiKeyRecord } from '../tenancy/index.ts'
+import type { GatewayDeps } from './deps.ts'
+import type { Admitted, Exchange, Inbound, RunRef, StageResult } from './types.ts'
+
+/** Who asks, for what, and whether they may: everything that can be refused before money is looked at. */
+
+const JSON_DEPTH_MAX = 64
+const JSON_VALUES_MAX = 500_000
+const IDEMPOTENCY_KEY_MAX = 255
+/** Names of models are plain: whatever looks alike but is another character is another, unknown name. */
+const MODEL_NAME = /^[A-Za-z0-9._:/@-]{1,160}$/
+/** Members that decide money or routing: given twice, readers of the same bytes would disagree about them. */
+const ONCE = [
+  'model',
+  'messages',
+  'stream',
+  'stream_options',
+  'max_tokens',
+  'max_completion_tokens',
+  'n',
+  'service_tier',
+]
+
+export function header(req: IncomingMessage, name: string): string | null {
+  const value = req.headers[name]
+  const text = Array.isArray(value) ? value[0] : value
+  return text === undefined || text === '' ? null : text
+}
+
+export function readCredential(req: IncomingMessage): string | null {
+  const authorization = header(req, 'authorization')
+  if (authorization !== null) {
+    const match = /^bearer\s+(\S+)$/i.exec(authorization.trim())
+    if (match?.[1] !== undefined) return match[1]
+  }
+  return header(req, 'x-api-key') ?? header(req, 'x-goog-api-key')
+}
+
+export function keyFault(key: ApiKeyRecord | null): Fault | null {
+  if (key === null) return fault('invalid_api_key', 'The API key is missing or unknown.')
+  if (key.state === 'active') return null
+  if (key.state === 'paused') return fault('api_key_paused', `The API key ${key.prefix}… is paused.`)
+  return fault('invalid_api_key', `The API key ${key.prefix}… is ${key.state}.`)
+}
+
+function parseBody(bytes: Buffer): StageResult<{ body: JsonObject; spans: Inbound['spans'] }> {
+  const walked = objectSpans(bytes, { depthMax: JSON_DEPTH_MAX, valuesMax: JSON_VALUES_MAX })
+  if (!walked.ok)
+    return {
+      ok: false,
+      fault:
+        walked.reason === 'too_deep'
+          ? fault('json_too_deep', `The JSON is nested more than ${JSON_DEPTH_MAX} levels deep.`)
+          : fault('invalid_json', `The JSON holds more than ${JSON_VALUES_MAX} values.`),
+    }
+  const parsed = parseJson(bytes.toString('utf8'))
+  if (!parsed.ok)
+    return { ok: false, fault: fault('invalid_json', `The body is not valid JSON: ${parsed.reason}.`) }
+  if (!isObject(parsed.value))
+    return { ok: false, fault: fault('invalid_json', 'The body must be one JSON object.') }
+  const twice = walked.spans.repeated.find((name) => ONCE.includes(name))
+  if (twice !== undefined)
+    return {
+      ok: false,
+      fault: fault('invalid_parameter', `"${twice}" is given more than once.`, { param: twice }),
+    }
+  return { ok: true, value: { body: parsed.value, spans: walked.spans } }
+}
+
+/** Decodes what was sent. The model of the body is read even when something else is wrong, for the receipt. */
+export function decode(exchange: Exchange, key: ApiKeyRecord, bytes: Buffer): StageResult<Inbound> {
+  const parsed = parseBody(bytes)
+  if (!parsed.ok) return parsed
+  const { body, spans } = parsed.value
+  const read = openaiChat.readChatRequest(body, bytes.length)
+  if (!read.ok)
+    return {
+      ok: false,
+      fault: fault('invalid_parameter', `"${read.param}" ${read.problem}.`, { param: read.param }),
+    }
+  const idempotencyKey = header(exchange.req, 'idempotency-key')
+  if (
+    idempotencyKey !== null &&
+    (idempotencyKey.length > IDEMPOTENCY_KEY_MAX || !/^[\x21-\x7e]+$/.test(idempotencyKey))
+  )
+    return {
+      ok: false,
+      fault: fault(
+        'invalid_parameter',
+        `Idempotency-Key must be 1 to ${IDEMPOTENCY_KEY_MAX} visible ASCII characters.`,
+        { param: 'idempotency-key' },
+      ),
+    }
+  return { ok: true, value: { exchange, key, bytes, spans, body, chat: read.request, idempotencyKey } }
+}
+
+interface Asked {
+  readonly model: CatalogModel | null
+  readonly route: string | null
+  readonly by: 'header' | 'suffix' | null
+}
+
+/** `gpt-5-mini:official` names a route unless the catalog has a model of that whole name. */
+function askedModel(snapshot: CatalogSnapshot, name: string, headerRoute: string | null): Asked {
+  const whole = snapshot.models.get(name)
+  if (whole !== undefined)
+    return { model: whole, route: headerRoute, by: headerRoute === null ? null : 'header' }
+  const colon = name.lastIndexOf(':')
+  const base = colon > 0 ? snapshot.models.get(name.slice(0, colon)) : undefined
+  if (base === undefined) return { model: null, route: null, by: null }
+  return { model: base, route: name.slice(colon + 1), by: 'suffix' }
+}
+
+function modelFault(key: ApiKeyRecord, asked: Asked, name: string): Fault | null {
+  const shown = name.length > 160 ? `${name.slice(0, 160)}…` : name
+  if (!MODEL_NAME.test(name) || asked.model === null)
+    return fault('model_not_found', `There is no model "${shown}" in the catalog.`, { param: 'model' })
+  if (key.models !== null && !key.models.has(asked.model.name))
+    return fault('model_not_allowed', `This key may not use the model ${asked.model.name}.`, {
+      param: 'model',
+    })
+  return null
+}
+
+async function openRun(
+  deps: GatewayDeps,
+  key: ApiKeyRecord,
+  req: IncomingMessage,
+): Promise<StageResult<RunRef | null>> {
+  const nameOrId = header(req, 'x-tf-run')
+  if (nameOrId === null) return { ok: true, value: null }
+  const run = await deps.tenancy.openRun({ orgId: key.orgId, projectId: key.projectId, nameOrId })
+  if (run === null)
+    return {
+      ok: false,
+      fault: fault('invalid_parameter', 'x-tf-run names no run of this project.', { param: 'x-tf-run' }),
+    }
+  const step = header(req, 'x-tf-step')
+  return { ok: true, value: { ...run, step: step === null ? null : step.slice(0, 128) } }
+}
+
+export async function admit(deps: GatewayDeps, inbound: Inbound): Promise<StageResult<Admitted>> {
+  const { key, chat, exchange } = inbound
+  const snapshot = deps.catalog.snapshot()
+  const asked = askedModel(snapshot, chat.model, header(exchange.req, 'x-tf-route'))
+  const refused = modelFault(key, asked, chat.model)
+  if (refused !== null || asked.model === null)
+    return { ok: false, fault: refused ?? fault('model_not_found', 'There is no such model.') }
+  const run = header(exchange.req, 'x-tf-run') === null ? null : await openRun(deps, key, exchange.req)
+  if (run !== null && !run.ok) return run
+  const askedRoute = asked.route
+  // The permission of a key is about its policy; a request that pins a route lifts the pin only by its own header.
+  const byRequest = header(exchange.req, 'x-tf-allow-cross-balance') === 'true'
+  const mayCross = byRequest || (key.allowCrossBalance && askedRoute === null)
+  return {
+    ok: true,
+    value: {
+      inbound,
+      snapshot,
+      model: asked.model,
+      askedRoute,
+      askedBy: asked.by,
+      mayCross,
+      run: run?.value ?? null,
+    },
+  }
+}

@@ -1,0 +1,86 @@
+import { boundNano } from '../catalog/index.ts'
+import type { Nano } from '../kernel/index.ts'
+import type { LedgerWriter } from '../ledger/index.ts'
+import { HOLD_TTL_MS } from './hold.ts'
+import type { Held } from './types.ts'
+
+/** Ask for more when so much of the window is used: the answer takes about a commit. */
+const EXTEND_AT = 0.6
+/** Our own count may be off by so much before a stream is cut for it. */
+const COUNT_TOLERANCE = 1.25
+
+/**
+ * How far a stream may go on what is held. A window smaller than the caller's limit is extended while the stream runs;
+ * when the balance gives no more, the stream ends with the protocol's "length".
+ */
+export class Allowance {
+  private readonly writer: LedgerWriter
+  private readonly held: Held
+  /** Output tokens of all choices together. */
+  private windowTokens: number
+  private readonly wantedTokens: number
+  private amount: Nano
+  private asking = false
+  private exhausted = false
+
+  constructor(writer: LedgerWriter, held: Held) {
+    const { choices } = held.planned.admitted.inbound.chat
+    this.writer = writer
+    this.held = held
+    this.windowTokens = held.outputTokensMax * choices
+    this.wantedTokens = held.outputTokensBound * choices
+    this.amount = held.heldNano
+  }
+
+  get amountNano(): Nano {
+    return this.amount
+  }
+
+  /** @param events chunks with output: no chunk has less than a token */
+  mayGoOn(tokensEstimated: number, events: number): boolean {
+    if (
+      this.windowTokens < this.wantedTokens &&
+      !this.exhausted &&
+      !this.asking &&
+      tokensEstimated > this.windowTokens * EXTEND_AT
+    )
+      this.extend()
+    return tokensEstimated <= this.windowTokens * COUNT_TOLERANCE || events <= this.windowTokens
+  }
+
+  private extend(): void {
+    const { held } = this
+    const { inbound } = held.planned.admitted
+    const nextTokens = Math.min(this.wantedTokens, this.windowTokens * 2)
+    const costNano = boundNano(held.plan.price.sheet, {
+      admittedAtMs: inbound.exchange.startedAtMs,
+      serviceTier: inbound.chat.serviceTier,
+      inputTokensMax: held.inputTokensMax,
+      outputTokensMax: nextTokens,
+    })
+    this.asking = true
+    this.writer.enqueue(
+      {
+        kind: 'extend',
+        orgId: inbound.key.orgId,
+        id: held.holdId,
+        accountId: held.accountId,
+        amountNano: costNano,
+        minimumNano: costNano,
+        ttlMs: HOLD_TTL_MS,
+      },
+      true,
+      (result) => {
+        this.asking = false
+        if (result.verdict === 'done') {
+          this.windowTokens = nextTokens
+          this.amount = result.figureNano
+        } else this.exhausted = true
+      },
+      () => {
+        this.asking = false
+        this.exhausted = true
+      },
+    )
+  }
+}

@@ -1,0 +1,343 @@
+import type { ServerResponse } from 'node:http'
+import type { Dispatcher } from 'undici'
+import type { Channel } from '../catalog/index.ts'
+import type { Clock, Json, JsonObject } from '../kernel/index.ts'
+import { openaiChat } from '../protocols/index.ts'
+import { failedAnswer, failedTransport, readRetryAfterMs, transportCode } from './classify.ts'
+import { Timekeeper, type TimeoutKind } from './timekeeper.ts'
+import type { AttemptOutcome, Reading } from './types.ts'
+import type { Upstream } from './upstream.ts'
+
+/**
+ * One upstream call. Nothing reaches the caller before the first event with output, so that until then the next channel
+ * can be tried; after it, the call is this one, however it ends. The response itself is ended by routes.ts.
+ */
+
+const ERROR_BODY_MAX = 64 * 1024
+const ANSWER_MAX = 64 * 1024 * 1024
+/** Events without output held back at the start of a stream (the role chunk, comments). */
+const HELD_BACK_MAX = 1024 * 1024
+
+export interface CallOptions {
+  readonly upstream: Upstream
+  readonly channel: Channel
+  readonly body: Buffer
+  readonly streamed: boolean
+  readonly wantsUsage: boolean
+  readonly res: ServerResponse
+  readonly clock: Clock
+  /** Writes status and headers of a stream; called once, right before its first byte. */
+  readonly beginStream: (res: ServerResponse, contentType: string) => void
+  readonly annotate: (usage: Json, reading: Reading) => JsonObject | null
+  /** Output so far: false when the stream went past what is held and must end. */
+  readonly mayGoOn: (tokensEstimated: number, events: number) => boolean
+  /** Gets what the caller gets, for answers that must be stored. */
+  readonly onForward: ((bytes: Buffer) => void) | null
+}
+
+export interface CallResult {
+  readonly outcome: AttemptOutcome
+  readonly firstTokenMs: number | null
+  readonly latencyMs: number
+  /** The whole answer of a call that was not streamed. */
+  readonly answer: { readonly contentType: string; readonly bytes: Buffer } | null
+}
+
+export interface UpstreamCall {
+  readonly result: Promise<CallResult>
+  /** Ends the call from our side: the process shuts down. */
+  abort(code: string): void
+  /** Output tokens delivered so far, by our own count. */
+  delivered(): number
+}
+
+type Headers = Readonly<Record<string, string | string[] | undefined>>
+
+class Call implements Dispatcher.DispatchHandler, UpstreamCall {
+  readonly result: Promise<CallResult>
+  private readonly options: CallOptions
+  private readonly time: Timekeeper
+  private resolve: (result: CallResult) => void = () => {}
+  private controller: Dispatcher.DispatchController | null = null
+  private status = 0
+  private headers: Headers = {}
+  private contentType = ''
+  private mode: 'waiting' | 'error' | 'answer' | 'stream' = 'waiting'
+  private chunks: Buffer[] = []
+  private bytesRead = 0
+  private sending = false
+  private firstTokenMs: number | null = null
+  private settled = false
+  private stream: openaiChat.ChatStreamReader | null = null
+  private firstEvent: Buffer | null = null
+
+  constructor(options: CallOptions) {
+    this.options = options
+    this.result = new Promise((resolve) => {
+      this.resolve = resolve
+    })
+    this.time = new Timekeeper(options.clock, options.channel.timeouts, options.streamed, (kind) =>
+      this.timedOut(kind),
+    )
+    options.res.on('close', this.callerLeft)
+  }
+
+  // ---- what the caller and the clock do -------------------------------------------------------------------------
+
+  private readonly callerLeft = (): void => {
+    if (this.options.res.writableFinished) return
+    this.finish({ kind: 'left', reading: this.sending ? this.reading() : null, accepted: this.accepted() })
+  }
+
+  private accepted(): boolean {
+    return this.status >= 200 && this.status < 300
+  }
+
+  private timedOut(kind: TimeoutKind): void {
+    if (kind === 'slow_reader') {
+      this.options.res.destroy()
+      this.finish({ kind: 'left', reading: this.reading(), accepted: true })
+    } else if (this.sending) this.breakOff(kind, true)
+    else this.finish(failedTransport(kind, true, this.status === 0 ? null : this.status))
+  }
+
+  abort(code: string): void {
+    if (this.sending) this.breakOff(code, false)
+    else this.finish(failedTransport(code))
+  }
+
+  delivered(): number {
+    return Math.ceil(this.stream?.state.delivered.tokens ?? 0)
+  }
+
+  // ---- what the upstream does -----------------------------------------------------------------------------------
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.controller = controller
+    if (this.settled) controller.abort(new Error('the call has ended'))
+  }
+
+  onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: Headers): void {
+    this.status = status
+    this.headers = headers
+    const type = headers['content-type']
+    this.contentType = (Array.isArray(type) ? type[0] : type) ?? ''
+    const isStream = this.contentType.startsWith('text/event-stream')
+    if (!this.accepted()) this.mode = 'error'
+    else if (isStream && this.options.streamed) {
+      this.mode = 'stream'
+      this.stream = openaiChat.createChatStreamReader({
+        wantsUsage: this.options.wantsUsage,
+        annotate: (usage) => this.options.annotate(usage, this.reading()),
+      })
+    } else if (!isStream && !this.options.streamed) this.mode = 'answer'
+    else this.finish(failedTransport('protocol_error', false, status))
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.settled) return
+    this.bytesRead += chunk.length
+    this.time.touch()
+    if (this.mode === 'stream') this.pass(this.stream?.feed(chunk))
+    else if (this.bytesRead <= (this.mode === 'error' ? ERROR_BODY_MAX : ANSWER_MAX)) this.chunks.push(chunk)
+    else if (this.mode === 'error') this.endError()
+    else this.finish(failedTransport('answer_too_large', false, this.status))
+  }
+
+  onResponseEnd(): void {
+    if (this.settled) return
+    if (this.mode === 'error') this.endError()
+    else if (this.mode === 'answer') this.endAnswer()
+    else this.endStream()
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    if (this.settled) return
+    const code = transportCode(error)
+    if (this.sending) {
+      this.pass(this.stream?.flush())
+      if (!this.settled) this.endedWhole() ? this.serveStream() : this.breakOff(code, false)
+    } else if (this.mode === 'error') this.endError()
+    else
+      this.finish(failedTransport(code, code === 'connect_timeout', this.status === 0 ? null : this.status))
+  }
+
+  // ---- endings --------------------------------------------------------------------------------------------------
+
+  private endError(): void {
+    const text = Buffer.concat(this.chunks).toString('utf8')
+    this.finish(
+      failedAnswer({
+        status: this.status,
+        message: openaiChat.upstreamErrorMessage(text).message,
+        secrets: [this.options.channel.apiKey],
+        retryAfterMs: readRetryAfterMs(this.headers, this.options.clock.nowMs()),
+      }),
+    )
+  }
+
+  private endAnswer(): void {
+    const bytes =
+      this.chunks.length === 1 && this.chunks[0] !== undefined ? this.chunks[0] : Buffer.concat(this.chunks)
+    const read = openaiChat.readChatAnswer(bytes.toString('utf8'))
+    if (!read.ok) {
+      this.finish(failedTransport('protocol_error', false, this.status))
+      return
+    }
+    const { answer } = read
+    const reading: Reading = {
+      status: this.status,
+      usage: answer.usage,
+      servedModel: answer.servedModel,
+      serviceTier: answer.serviceTier,
+      hasOutput: answer.hasOutput,
+      bytesRead: this.bytesRead,
+      get tokensEstimated() {
+        return answer.tokensEstimated
+      },
+    }
+    this.finish({ kind: 'served', reading }, { contentType: this.contentType, bytes })
+  }
+
+  /** A stream is whole when the model said that it stopped, or the protocol's own end was sent. */
+  private endedWhole(): boolean {
+    const state = this.stream?.state
+    return state !== undefined && state.error === null && (state.doneSeen || state.finishSeen)
+  }
+
+  private endStream(): void {
+    this.pass(this.stream?.flush())
+    if (this.settled) return
+    if (this.endedWhole()) this.serveStream()
+    else if (this.sending) this.breakOff('stream_cut', false)
+    else this.finish(failedTransport('stream_cut', false, this.status))
+  }
+
+  private serveStream(): void {
+    // A whole answer without output (an empty completion) was held back until now.
+    if (!this.sending) this.beginSending()
+    this.finish({ kind: 'served', reading: this.reading() })
+  }
+
+  private pass(result: openaiChat.FeedResult | undefined): void {
+    if (result === undefined || this.settled) return
+    if (!result.ok) {
+      if (this.sending) this.breakOff('protocol_error', false)
+      else this.finish(failedTransport('protocol_error', false, this.status))
+      return
+    }
+    if (result.output && this.firstTokenMs === null) this.firstTokenMs = this.time.elapsedMs()
+    if (result.forward !== null) this.forward(result.forward, result.output)
+    if (this.settled) return
+    const state = this.stream?.state
+    if (state === undefined) return
+    if (state.error !== null) {
+      if (this.sending) this.breakOff('upstream_error_event', false)
+      else this.finish(failedTransport('upstream_error_event', false, this.status))
+    } else if (result.output && !this.options.mayGoOn(state.delivered.tokens, state.delivered.events))
+      this.cut()
+  }
+
+  private forward(bytes: Buffer, output: boolean): void {
+    if (!this.sending) {
+      this.chunks.push(bytes)
+      if (output) this.beginSending()
+      else if (this.bytesRead > HELD_BACK_MAX)
+        this.finish(failedTransport('protocol_error', false, this.status))
+      return
+    }
+    this.write(bytes)
+  }
+
+  private beginSending(): void {
+    this.sending = true
+    this.time.begin()
+    this.options.beginStream(this.options.res, this.contentType)
+    const held =
+      this.chunks.length === 1 && this.chunks[0] !== undefined ? this.chunks[0] : Buffer.concat(this.chunks)
+    this.chunks = []
+    this.firstEvent = held
+    if (held.length > 0) this.write(held)
+  }
+
+  private write(bytes: Buffer): void {
+    this.options.onForward?.(bytes)
+    if (this.options.res.write(bytes) || this.settled) return
+    this.controller?.pause()
+    this.time.pause()
+    this.options.res.once('drain', () => {
+      this.time.resume()
+      this.controller?.resume()
+    })
+  }
+
+  /** The protocol's own way to say that a stream failed: an error event, never a silent end. */
+  private breakOff(code: string, timeout: boolean): void {
+    const { res } = this.options
+    const error = {
+      message: 'The model provider broke off the answer.',
+      type: 'upstream_error',
+      code: timeout ? 'upstream_timeout' : 'upstream_error',
+      param: null,
+    }
+    const bytes = Buffer.from(`data: ${JSON.stringify({ error })}\n\n`)
+    if (!res.writableEnded && !res.destroyed) {
+      this.options.onForward?.(bytes)
+      res.write(bytes)
+    }
+    this.finish({ kind: 'broke', reading: this.reading(), code, timeout })
+  }
+
+  /** Ends the stream the way the protocol says that a limit was reached. */
+  private cut(): void {
+    const { res } = this.options
+    const bytes = openaiChat.lengthEnding(this.firstEvent)
+    this.options.onForward?.(bytes)
+    res.write(bytes)
+    this.finish({ kind: 'cut', reading: this.reading() })
+  }
+
+  private reading(): Reading {
+    const state = this.stream?.state
+    return {
+      status: this.status,
+      usage: state?.usage,
+      servedModel: state?.servedModel ?? null,
+      serviceTier: state?.serviceTier ?? null,
+      hasOutput: (state?.delivered.events ?? 0) > 0,
+      bytesRead: this.bytesRead,
+      tokensEstimated: Math.ceil(state?.delivered.tokens ?? 0),
+    }
+  }
+
+  private finish(outcome: AttemptOutcome, answer: CallResult['answer'] = null): void {
+    if (this.settled) return
+    this.settled = true
+    this.time.stop()
+    this.options.res.off('close', this.callerLeft)
+    // Whatever still comes is not wanted; for a whole answer there is nothing left to abort.
+    if (outcome.kind !== 'served' && this.controller !== null && !this.controller.aborted)
+      this.controller.abort(new Error('the call has ended'))
+    this.resolve({ outcome, firstTokenMs: this.firstTokenMs, latencyMs: this.time.elapsedMs(), answer })
+  }
+}
+
+export function callUpstream(options: CallOptions): UpstreamCall {
+  const call = new Call(options)
+  options.upstream.pool.dispatch(
+    {
+      method: 'POST',
+      path: `${options.upstream.basePath}/chat/completions`,
+      headers: {
+        'content-type': 'application/json',
+        accept: options.streamed ? 'text/event-stream' : 'application/json',
+        'accept-encoding': 'identity',
+        authorization: `Bearer ${options.channel.apiKey}`,
+        'user-agent': 'tokens-forge',
+      },
+      body: options.body,
+    },
+    call,
+  )
+  return call
+}

@@ -1,0 +1,46 @@
+import type { Catalog } from '../catalog/index.ts'
+import type { Database } from '../db/index.ts'
+import type { Clock, IdSource, Log } from '../kernel/index.ts'
+import type { AccountBook, LedgerWriter } from '../ledger/index.ts'
+import type { Tenancy } from '../tenancy/index.ts'
+import type { UpstreamCall } from './attempt.ts'
+import type { Idempotency } from './idempotency.ts'
+import type { OpenHolds } from './open-holds.ts'
+import type { Upstreams } from './upstream.ts'
+
+/** What the stages need; made once by `createGateway`. */
+export interface GatewayDeps {
+  readonly database: Database
+  readonly writer: LedgerWriter
+  readonly accounts: AccountBook
+  readonly tenancy: Pick<Tenancy, 'findKey' | 'touch' | 'openRun'>
+  readonly catalog: Pick<Catalog, 'snapshot'>
+  readonly upstreams: Upstreams
+  readonly idempotency: Idempotency
+  readonly openHolds: OpenHolds
+  /** Upstream calls under way, for shutting down. */
+  readonly calls: Set<UpstreamCall>
+  readonly clock: Clock
+  readonly ids: IdSource
+  readonly log: Log
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+  readonly counters: Counters
+}
+
+/** For /metrics; plain numbers that only grow, but for `active`. */
+export interface Counters {
+  active: number
+  streams: number
+  readonly byStatus: Map<string, number>
+  readonly bySettlement: Map<string, number>
+  lateSettlements: number
+}
+
+export function createCounters(): Counters {
+  return { active: 0, streams: 0, byStatus: new Map(), bySettlement: new Map(), lateSettlements: 0 }
+}
+
+export function countUp(counts: Map<string, number>, name: string): void {
+  counts.set(name, (counts.get(name) ?? 0) + 1)
+}

@@ -1,0 +1,227 @@
+import { boundNano, outputTokensAffordable } from '../catalog/index.ts'
+import { fault } from '../contract/index.ts'
+import type { Database } from '../db/index.ts'
+import type { Clock } from '../kernel/index.ts'
+import { childUuid, formatNano, type Nano } from '../kernel/index.ts'
+import {
+  type AccountBook,
+  LedgerFault,
+  LedgerOverloaded,
+  type LedgerWriter,
+  type OpResult,
+  readBalances,
+} from '../ledger/index.ts'
+import type { Held, Planned, RoutePlan, StageResult } from './types.ts'
+
+/**
+ * Sets aside the most the request can cost in the bucket of a route, before anything is sent. When the bucket cannot
+ * afford the whole output window, a smaller one is held and becomes the limit the upstream is told.
+ */
+
+/** The smallest output window that is worth a request. */
+export const WINDOW_TOKENS_MIN = 1_024
+/** A hold lives so long unless it is renewed; only dead processes fail to renew. */
+export const HOLD_TTL_MS = 60_000
+/** How long a caller waits for the ledger before 503. */
+const LEDGER_PATIENCE_MS = 5_000
+
+export interface HoldDeps {
+  readonly database: Database
+  readonly writer: LedgerWriter
+  readonly accounts: AccountBook
+  readonly clock: Clock
+}
+
+export interface HoldWindow {
+  readonly inputTokensMax: number
+  /** Output tokens of one choice that the caller and the model allow. */
+  readonly outputTokensWanted: number
+  readonly outputTokensHeld: number
+  readonly choices: number
+  readonly wantedNano: Nano
+  readonly minimumNano: Nano
+}
+
+export function holdWindow(planned: Planned, plan: RoutePlan): HoldWindow {
+  const { inbound, model } = planned.admitted
+  const { chat, exchange } = inbound
+  const sheet = plan.price.sheet
+  const inputTokensMax = Math.min(chat.inputTokensMax, model.contextTokens)
+  const outputTokensWanted = Math.min(chat.maxOutputTokens ?? model.maxOutputTokens, model.maxOutputTokens)
+  // Only a stream can be extended while it runs; a whole answer needs its whole window at once.
+  const outputTokensHeld =
+    chat.stream && plan.route.holdWindowTokens !== null
+      ? Math.min(outputTokensWanted, plan.route.holdWindowTokens)
+      : outputTokensWanted
+  const cost = (outputTokens: number): Nano =>
+    boundNano(sheet, {
+      admittedAtMs: exchange.startedAtMs,
+      serviceTier: chat.serviceTier,
+      inputTokensMax,
+      outputTokensMax: outputTokens * chat.choices,
+    })
+  const wantedNano = cost(outputTokensHeld)
+  return {
+    inputTokensMax,
+    outputTokensWanted,
+    outputTokensHeld,
+    choices: chat.choices,
+    wantedNano,
+    minimumNano: outputTokensHeld <= WINDOW_TOKENS_MIN ? wantedNano : cost(WINDOW_TOKENS_MIN),
+  }
+}
+
+/** Output tokens of one choice that an amount pays for. */
+export function windowFor(planned: Planned, plan: RoutePlan, window: HoldWindow, amountNano: Nano): number {
+  if (amountNano >= window.wantedNano) return window.outputTokensHeld
+  const { chat, exchange } = planned.admitted.inbound
+  const tokens = outputTokensAffordable(
+    plan.price.sheet,
+    { admittedAtMs: exchange.startedAtMs, serviceTier: chat.serviceTier },
+    window.inputTokensMax,
+    amountNano,
+  )
+  return Math.min(Math.floor(tokens / chat.choices), window.outputTokensHeld)
+}
+
+async function shortage(
+  deps: HoldDeps,
+  planned: Planned,
+  plan: RoutePlan,
+  window: HoldWindow,
+): Promise<StageResult<never>> {
+  const { key } = planned.admitted.inbound
+  const { bucket } = plan.route
+  const balances = await readBalances(deps.database, key.orgId)
+  const balance = balances.find((candidate) => candidate.bucket === bucket.id)
+  const available = balance?.availableNano ?? 0n
+  const held = balance?.heldNano ?? 0n
+  const needed = window.minimumNano
+  const facts = {
+    bucket: bucket.id,
+    currency: bucket.currency,
+    available: formatNano(available),
+    held: formatNano(held),
+    needed: formatNano(needed),
+    missing: formatNano(needed > available ? needed - available : 0n),
+    running_requests: balance?.openHolds ?? 0,
+  }
+  const need = `this request needs at least ${bucket.currency} ${facts.needed} set aside`
+  // Waiting helps only if what is held would make up for what is missing.
+  if (held > 0n && available + held >= needed) {
+    const message = `${bucket.name} has ${bucket.currency} ${facts.available} available and ${facts.held} held by ${facts.running_requests} running request(s); ${need}.`
+    return { ok: false, fault: fault('balance_held', message, { facts }) }
+  }
+  const message = `${bucket.name} has ${bucket.currency} ${facts.available} available; ${need} (missing ${facts.missing}).`
+  return { ok: false, fault: fault('insufficient_balance', message, { facts }) }
+}
+
+const unavailable = fault(
+  'ledger_unavailable',
+  'The ledger does not answer, so nothing was sent and nothing was charged.',
+  {
+    retryAfterMs: 1_000,
+  },
+)
+
+/** The op is answered some day in any case; a caller is told to come back after a while, and the late hold is released. */
+function reserve(
+  deps: HoldDeps,
+  op: Parameters<LedgerWriter['enqueue']>[0] & { kind: 'reserve' },
+): Promise<OpResult | Error> {
+  return new Promise((resolve) => {
+    let waiting = true
+    const timer = setTimeout(() => {
+      waiting = false
+      resolve(new LedgerFault('no answer in time'))
+    }, LEDGER_PATIENCE_MS)
+    const release = (): void =>
+      deps.writer.enqueue(
+        {
+          kind: 'void',
+          orgId: op.orgId,
+          id: op.id,
+          accountId: op.accountId,
+          reason: 'the caller was answered before the hold was made',
+        },
+        false,
+        () => {},
+        () => {},
+      )
+    deps.writer.enqueue(
+      op,
+      true,
+      (result) => {
+        if (!waiting) {
+          if (result.verdict === 'done') release()
+          return
+        }
+        clearTimeout(timer)
+        resolve(result)
+      },
+      (error) => {
+        clearTimeout(timer)
+        if (waiting) resolve(error)
+      },
+    )
+  })
+}
+
+/**
+ * @param n the how-manieth hold of the request this is
+ * @param intent what recovery needs, as JSON
+ */
+export async function hold(
+  deps: HoldDeps,
+  planned: Planned,
+  plan: RoutePlan,
+  n: number,
+  intent: (window: HoldWindow) => string,
+): Promise<StageResult<Held>> {
+  const { inbound } = planned.admitted
+  const { orgId } = inbound.key
+  const { bucket } = plan.route
+  if (!deps.writer.healthy) return { ok: false, fault: unavailable }
+  const accountId =
+    deps.accounts.known(orgId, bucket.id) ?? (await deps.accounts.open(orgId, bucket.id, bucket.currency))
+  const window = holdWindow(planned, plan)
+  const holdId = childUuid(inbound.exchange.requestId, n)
+  const result = await reserve(deps, {
+    kind: 'reserve',
+    orgId,
+    id: holdId,
+    accountId,
+    amountNano: window.wantedNano,
+    minimumNano: window.minimumNano,
+    ttlMs: HOLD_TTL_MS,
+    intent: intent(window),
+  })
+  if (result instanceof LedgerOverloaded)
+    return {
+      ok: false,
+      fault: fault('overloaded', 'Too many requests wait for the ledger.', { retryAfterMs: 1_000 }),
+    }
+  if (result instanceof Error) return { ok: false, fault: unavailable }
+  if (result.verdict === 'insufficient') return shortage(deps, planned, plan, window)
+  if (result.verdict !== 'done')
+    return { ok: false, fault: fault('internal_error', `The hold could not be made (${result.verdict}).`) }
+  const outputTokensMax = windowFor(planned, plan, window, result.figureNano)
+  const lowered = outputTokensMax < window.outputTokensHeld
+  const overModel =
+    inbound.chat.maxOutputTokens !== null && inbound.chat.maxOutputTokens > window.outputTokensWanted
+  return {
+    ok: true,
+    value: {
+      planned,
+      plan,
+      holdId,
+      accountId,
+      heldNano: result.figureNano,
+      inputTokensMax: window.inputTokensMax,
+      outputTokensMax,
+      sentLimit: lowered ? outputTokensMax : overModel ? window.outputTokensWanted : null,
+      outputTokensBound: lowered ? outputTokensMax : window.outputTokensWanted,
+      lowered: lowered || overModel,
+    },
+  }
+}

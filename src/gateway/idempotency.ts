@@ -1,0 +1,205 @@
+import { createHash } from 'node:crypto'
+import { type Fault, fault } from '../contract/index.ts'
+import type { Database } from '../db/index.ts'
+import { errorText, formatId, isObject, type Log, parseJson, type Uuid } from '../kernel/index.ts'
+
+/**
+ * One outcome for one Idempotency-Key of a project. The key is claimed before anything is sent. An outcome that was
+ * delivered or charged is stored and replayed; one that cost nothing (a refusal, a failure before output) frees the
+ * key, so that the same call may simply be made again.
+ */
+
+/** Answers larger than this are not kept; a repeat is then told where its receipt is instead. */
+const ANSWER_BYTES_MAX = 8 * 1024 * 1024
+const KEPT_FOR = '24 hours'
+
+export interface Claim {
+  readonly orgId: Uuid
+  readonly projectId: Uuid
+  readonly keyHash: Buffer
+  readonly requestId: Uuid
+}
+
+export interface StoredAnswer {
+  readonly requestId: Uuid
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Buffer
+}
+
+export type ClaimResult =
+  | { readonly kind: 'claimed'; readonly claim: Claim }
+  | { readonly kind: 'replay'; readonly answer: StoredAnswer }
+  | { readonly kind: 'refused'; readonly fault: Fault }
+
+export interface ClaimInput {
+  readonly orgId: Uuid
+  readonly projectId: Uuid
+  readonly key: string
+  readonly path: string
+  readonly body: Buffer
+  readonly requestId: Uuid
+}
+
+export interface Idempotency {
+  claim(input: ClaimInput): Promise<ClaimResult>
+  /** Keeps the outcome. Nothing is thrown: the caller has been answered already. */
+  store(claim: Claim, answer: Omit<StoredAnswer, 'requestId'> | null): Promise<void>
+  release(claim: Claim): Promise<void>
+  close(): void
+}
+
+interface Row {
+  readonly request_id: Uuid
+  readonly body_sha256: Buffer
+  readonly status: number | null
+  readonly headers: string | null
+  readonly answer: Buffer | null
+  readonly stored: boolean
+  readonly alive: boolean
+  readonly receipt_status: string | null
+  readonly charge: bigint | null
+}
+
+const CLAIM_SQL = `insert into gateway.idempotency (org_id, project_id, key_sha256, body_sha256, request_id, process_id)
+  values ($1, $2, $3, $4, $5, $6) on conflict do nothing returning request_id`
+
+const READ_SQL = `select i.request_id, i.body_sha256, i.status, i.headers, i.answer, i.stored_at is not null as stored,
+    p.beat_at > clock_timestamp() - interval '15 seconds' as alive, r.status as receipt_status, r.charge
+  from gateway.idempotency i
+  left join ledger.process p on p.id = i.process_id
+  left join ledger.receipt r on r.org_id = i.org_id and r.id = i.request_id
+  where i.org_id = $1 and i.project_id = $2 and i.key_sha256 = $3`
+
+/** Only from the request that is known to have ended for nothing: two who take over at once cannot both win. */
+const TAKE_OVER_SQL = `update gateway.idempotency set request_id = $5, process_id = $6, created_at = clock_timestamp()
+  where org_id = $1 and project_id = $2 and key_sha256 = $3 and request_id = $4 and stored_at is null returning request_id`
+
+const sha256 = (...parts: ReadonlyArray<string | Buffer>): Buffer => {
+  const hash = createHash('sha256')
+  for (const part of parts) hash.update(part)
+  return hash.digest()
+}
+
+function readAnswer(row: Row): StoredAnswer | null {
+  if (row.answer === null || row.status === null) return null
+  const headers = parseJson(row.headers ?? '{}')
+  return {
+    requestId: row.request_id,
+    status: row.status,
+    headers: headers.ok && isObject(headers.value) ? (headers.value as Record<string, string>) : {},
+    body: row.answer,
+  }
+}
+
+const inProgress = fault('request_in_progress', 'A request with this Idempotency-Key is still running.', {
+  retryAfterMs: 1_000,
+})
+
+function lost(row: Row): Fault {
+  const id = formatId('req', row.request_id)
+  return fault(
+    'conflict',
+    `The answer of this Idempotency-Key is not kept any more; it was charged once, see receipt ${id}.`,
+    {
+      facts: { receipt: id },
+    },
+  )
+}
+
+export function createIdempotency(database: Database, processId: Uuid, log: Log): Idempotency {
+  const timer = setInterval(() => {
+    database
+      .query(`delete from gateway.idempotency where created_at < clock_timestamp() - interval '${KEPT_FOR}'`)
+      .catch((thrown) => log.warn({ error: errorText(thrown) }, 'old idempotency keys could not be deleted'))
+  }, 600_000)
+  timer.unref()
+
+  async function judge(input: ClaimInput, claim: Claim, bodyHash: Buffer): Promise<ClaimResult | 'again'> {
+    const row = await database.maybeOne<Row>(READ_SQL, [input.orgId, input.projectId, claim.keyHash])
+    if (row === null) return 'again'
+    if (!row.body_sha256.equals(bodyHash))
+      return {
+        kind: 'refused',
+        fault: fault('idempotency_key_reused', 'This Idempotency-Key was used with another body.'),
+      }
+    const answer = readAnswer(row)
+    if (answer !== null) return { kind: 'replay', answer }
+    if (row.stored) return { kind: 'refused', fault: lost(row) }
+    if (row.receipt_status === null) return { kind: 'refused', fault: inProgress }
+    // The request has ended, but its process died before it could keep the answer.
+    if (row.alive) return { kind: 'refused', fault: inProgress }
+    if ((row.charge ?? 0n) !== 0n) return { kind: 'refused', fault: lost(row) }
+    const taken = await database.maybeOne(TAKE_OVER_SQL, [
+      input.orgId,
+      input.projectId,
+      claim.keyHash,
+      row.request_id,
+      input.requestId,
+      processId,
+    ])
+    return taken === null ? 'again' : { kind: 'claimed', claim }
+  }
+
+  return {
+    async claim(input) {
+      const { orgId, projectId, requestId } = input
+      const keyHash = sha256(input.key)
+      const bodyHash = sha256(input.path, '\n', input.body)
+      const claim: Claim = { orgId, projectId, keyHash, requestId }
+      for (let turn = 0; turn < 3; turn++) {
+        const made = await database.maybeOne(CLAIM_SQL, [
+          orgId,
+          projectId,
+          keyHash,
+          bodyHash,
+          requestId,
+          processId,
+        ])
+        if (made !== null) return { kind: 'claimed', claim }
+        const judged = await judge(input, claim, bodyHash)
+        if (judged !== 'again') return judged
+      }
+      return { kind: 'refused', fault: inProgress }
+    },
+    async store(claim, answer) {
+      const kept = answer !== null && answer.body.length <= ANSWER_BYTES_MAX ? answer : null
+      try {
+        await database.query(
+          `update gateway.idempotency set status = $5, headers = $6, answer = $7, stored_at = clock_timestamp()
+           where org_id = $1 and project_id = $2 and key_sha256 = $3 and request_id = $4`,
+          [
+            claim.orgId,
+            claim.projectId,
+            claim.keyHash,
+            claim.requestId,
+            kept?.status ?? null,
+            kept === null ? null : JSON.stringify(kept.headers),
+            kept?.body ?? null,
+          ],
+        )
+      } catch (thrown) {
+        log.error(
+          { error: errorText(thrown), request: claim.requestId },
+          'the outcome of an idempotency key could not be kept',
+        )
+      }
+    },
+    async release(claim) {
+      try {
+        await database.query(
+          'delete from gateway.idempotency where org_id = $1 and project_id = $2 and key_sha256 = $3 and request_id = $4',
+          [claim.orgId, claim.projectId, claim.keyHash, claim.requestId],
+        )
+      } catch (thrown) {
+        log.error(
+          { error: errorText(thrown), request: claim.requestId },
+          'an idempotency key could not be freed',
+        )
+      }
+    },
+    close() {
+      clearInterval(timer)
+    },
+  }
+}

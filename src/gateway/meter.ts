@@ -1,0 +1,166 @@
+import type { Settlement } from '../contract/index.ts'
+import { type Json, totalInput, totalOutput, type Usage, type UsageCounts } from '../kernel/index.ts'
+import { openaiChat } from '../protocols/index.ts'
+import type { NoChargeReason, ReceiptFlag } from '../receipts/index.ts'
+import type { Ending, Metered, Reading } from './types.ts'
+
+/**
+ * Usage of a request, with where each number comes from, and the row of the settlement matrix. Pure. The rule for what
+ * is charged is here and nowhere else: reported usage when it is possible, its provable bound when it is not, our own
+ * count when there is none.
+ */
+
+export interface MeterBounds {
+  /** The request's bytes cannot hold more input tokens. */
+  readonly inputTokensMax: number
+  /** All choices together: the limit the upstream was told, or the model's own. */
+  readonly outputTokensMax: number
+  /** Our own count of the input; asked only when it is needed. */
+  readonly inputTokensEstimated: () => number
+}
+
+interface Counted {
+  readonly usage: Usage
+  readonly how: 'reported' | 'estimated' | 'bounded'
+  readonly flags: readonly ReceiptFlag[]
+}
+
+const FREE = { usage: null, flags: [] } as const
+
+function nothing(settlement: Settlement, noCharge: NoChargeReason): Metered {
+  return { ...FREE, settlement, noCharge }
+}
+
+/** Takes the excess off the dearest-to-prove classes first: plain input, then cache writes, reads, media. */
+const INPUT_ORDER = [
+  'input',
+  'cache_write_5m',
+  'cache_write_1h',
+  'cache_read',
+  'input_image',
+  'input_audio',
+] as const
+
+function capInput(counts: UsageCounts, max: number): UsageCounts {
+  let excess = totalInput(counts) - max
+  if (excess <= 0) return counts
+  const capped: Record<string, number> = { ...counts }
+  for (const usageClass of INPUT_ORDER) {
+    const take = Math.min(excess, capped[usageClass] ?? 0)
+    if (take > 0) capped[usageClass] = (capped[usageClass] ?? 0) - take
+    excess -= take
+  }
+  return capped
+}
+
+function capOutput(counts: UsageCounts, max: number): UsageCounts {
+  const audio = Math.min(counts.output_audio ?? 0, max)
+  const output = Math.min(counts.output ?? 0, max - audio)
+  return { ...counts, output, output_audio: audio }
+}
+
+function bounded(
+  counts: UsageCounts,
+  reasoning: number | null,
+  reading: Reading,
+  bounds: MeterBounds,
+): UsageCounts {
+  // What is visible cannot have more tokens than the answer had bytes; what is hidden is bound by the limit alone.
+  const hidden = reasoning ?? 0
+  const outputMax = Math.min(bounds.outputTokensMax, hidden + reading.bytesRead)
+  return capOutput(capInput(counts, bounds.inputTokensMax), outputMax)
+}
+
+function sameCounts(a: UsageCounts, b: UsageCounts): boolean {
+  return totalInput(a) === totalInput(b) && totalOutput(a) === totalOutput(b)
+}
+
+function estimate(reading: Reading, bounds: MeterBounds, flags: readonly ReceiptFlag[]): Counted {
+  const counts = {
+    input: Math.min(bounds.inputTokensEstimated(), bounds.inputTokensMax),
+    output: Math.min(reading.tokensEstimated, bounds.outputTokensMax),
+  }
+  return { usage: { counts, reasoning: null, calls: {}, source: 'estimated' }, how: 'estimated', flags }
+}
+
+function count(reading: Reading, bounds: MeterBounds): Counted {
+  const read = openaiChat.readChatUsage(reading.usage as Json | undefined)
+  if (read.kind === 'missing') return estimate(reading, bounds, ['usage_missing'])
+  if (read.kind === 'invalid') return estimate(reading, bounds, ['usage_invalid'])
+  const { counts, reasoning, exact, flags } = read.usage
+  const capped = bounded(counts, reasoning, reading, bounds)
+  const possible = sameCounts(capped, counts) && !flags.includes('cached_exceeds_input')
+  const zero = totalInput(counts) + totalOutput(counts) === 0
+  const usage: Usage = {
+    counts: capped,
+    reasoning: reasoning === null ? null : Math.min(reasoning, totalOutput(capped)),
+    calls: {},
+    source: possible && exact ? 'reported' : 'derived',
+  }
+  const more: ReceiptFlag[] = [
+    ...flags.filter((flag) => flag !== 'usage_invalid'),
+    ...(possible ? [] : (['usage_impossible'] as const)),
+    ...(zero && reading.hasOutput ? (['usage_zero_with_output'] as const) : []),
+  ]
+  return { usage, how: possible ? 'reported' : 'bounded', flags: more }
+}
+
+/** A part of an answer: the upstream's own figures if they came, else what was delivered. */
+function part(settlement: Settlement, reading: Reading, bounds: MeterBounds): Metered {
+  const counted = count(reading, bounds)
+  const flags = counted.flags.filter((flag) => flag !== 'usage_missing')
+  return { usage: counted.usage, settlement, flags, noCharge: null }
+}
+
+const COMPLETED: Readonly<Record<Counted['how'], Settlement>> = {
+  reported: 'completed_reported',
+  estimated: 'completed_estimated',
+  bounded: 'completed_bounded',
+}
+
+function completed(reading: Reading, bounds: MeterBounds): Metered {
+  const counted = count(reading, bounds)
+  const { usage } = counted
+  // Hidden reasoning that used up the limit is output: only an answer without any is empty.
+  const outputReported = counted.how === 'estimated' ? 0 : totalOutput(usage.counts)
+  if (!reading.hasOutput && outputReported === 0)
+    return { usage, settlement: 'empty_completion', flags: counted.flags, noCharge: 'empty_completion' }
+  const reportedNothing = totalInput(usage.counts) + totalOutput(usage.counts) === 0
+  return {
+    usage,
+    settlement: COMPLETED[counted.how],
+    flags: counted.flags,
+    noCharge: reportedNothing ? 'reported_nothing' : null,
+  }
+}
+
+export function meter(ending: Ending, bounds: MeterBounds): Metered {
+  if (ending.kind === 'refused') return nothing('refused', 'refused')
+  const { outcome } = ending
+  switch (outcome.kind) {
+    case 'failed':
+      return nothing('failed_before_output', 'nothing_delivered')
+    case 'left':
+      if (!outcome.accepted) return nothing('client_left_before_output', 'client_left_before_output')
+      return part('client_left', outcome.reading ?? NOTHING_READ, bounds)
+    case 'broke':
+      return part('failed_after_output', outcome.reading, bounds)
+    case 'cut': {
+      const cut = part('cut_at_limit', outcome.reading, bounds)
+      return { ...cut, flags: [...cut.flags, 'cut_at_limit'] }
+    }
+    case 'served':
+      return completed(outcome.reading, bounds)
+  }
+}
+
+/** The upstream had accepted the request, and nothing of its answer was passed on yet. */
+const NOTHING_READ: Reading = {
+  status: 200,
+  usage: undefined,
+  servedModel: null,
+  serviceTier: null,
+  hasOutput: false,
+  bytesRead: 0,
+  tokensEstimated: 0,
+}

@@ -1,0 +1,281 @@
+import type { ReceiptStatus } from '../contract/index.ts'
+import { ERRORS, type Fault } from '../contract/index.ts'
+import { type Clock, formatId, formatNano, type Nano } from '../kernel/index.ts'
+import type { ReceiptRecord } from '../ledger/index.ts'
+import type {
+  AttemptFacts,
+  BilledReason,
+  CandidateFacts,
+  DecisionFacts,
+  DecisionReason,
+  ReceiptDocument,
+  ReceiptFlag,
+} from '../receipts/index.ts'
+import type { ApiKeyRecord } from '../tenancy/index.ts'
+import type {
+  AttemptRecord,
+  Ending,
+  Exchange,
+  Planned,
+  Priced,
+  RejectedRoute,
+  RoutePlan,
+  RunRef,
+} from './types.ts'
+
+/** Composes the stored document of a request from the values of the stages. Pure: what happened is in them. */
+
+export interface Story {
+  readonly exchange: Exchange
+  readonly key: ApiKeyRecord
+  readonly endpoint: string
+  readonly streamed: boolean
+  readonly idempotencyKey: string | null
+  readonly requestedModel: string | null
+  readonly catalogModel: string | null
+  readonly run: RunRef | null
+  readonly planned: Planned | null
+  readonly rejected: readonly RejectedRoute[]
+  readonly plan: RoutePlan | null
+  readonly decisionReason: DecisionReason
+  readonly crossed: boolean
+  readonly attempts: readonly AttemptRecord[]
+  readonly hold: { readonly amountNano: Nano; readonly captured: boolean } | null
+  readonly maxOutputTokens: number | null
+  readonly lowered: boolean
+}
+
+/** The part that is known when the hold is made; kept with it for recovery and for pending receipts. */
+export function baseDocument(
+  story: Story,
+): Omit<ReceiptDocument, 'status' | 'ended' | 'latency' | 'settlement' | 'attempts'> {
+  const { key, exchange, run } = story
+  return {
+    v: 1,
+    at: exchange.startedAtMs,
+    org: { id: formatId('org', key.orgId), name: key.orgName },
+    project: { id: formatId('prj', key.projectId), name: key.projectName },
+    key: { id: formatId('key', key.id), label: key.label, prefix: key.prefix },
+    ...(run === null
+      ? {}
+      : {
+          run: {
+            id: formatId('run', run.id),
+            name: run.name,
+            ...(run.step === null ? {} : { step: run.step }),
+          },
+        }),
+    endpoint: story.endpoint,
+    streamed: story.streamed,
+    ...(story.idempotencyKey === null ? {} : { idempotency: story.idempotencyKey }),
+    ...(story.requestedModel === null ? {} : { requested: story.requestedModel }),
+    ...(story.catalogModel === null ? {} : { model: story.catalogModel }),
+    ...(story.plan !== null && story.plan.channels.some(({ target }) => target.channel.sandbox)
+      ? { sandbox: true as const }
+      : {}),
+    ...decisionOf(story),
+    ...(story.crossed ? { crossed: true as const } : {}),
+    ...(story.maxOutputTokens === null ? {} : { maxOutput: story.maxOutputTokens }),
+    ...(story.lowered ? { lowered: true as const } : {}),
+  }
+}
+
+function decisionOf(story: Story): { decision?: DecisionFacts } {
+  const { planned, plan, key } = story
+  if (planned === null && story.rejected.length === 0) return {}
+  const route = plan?.route
+  return {
+    decision: {
+      policy: key.policy,
+      rule: 'bucket.by_route',
+      ...(route === undefined
+        ? {}
+        : {
+            route: route.name,
+            type: route.type,
+            bucket: route.bucket.id,
+            bucketName: route.bucket.name,
+            currency: route.bucket.currency,
+          }),
+      reason: route === undefined ? 'none' : story.decisionReason,
+      candidates: candidatesOf(story),
+    },
+  }
+}
+
+function candidatesOf(story: Story): CandidateFacts[] {
+  const { planned, attempts } = story
+  const tried = new Map(
+    attempts.map((attempt) => [`${attempt.plan.route.name}/${attempt.channel.target.channel.name}`, attempt]),
+  )
+  const left = attempts.some((attempt) => attempt.outcome.kind === 'left')
+  const served = attempts.some((attempt) => attempt.outcome.kind === 'served')
+  const used = planned !== null && attempts.length >= planned.attemptsMax
+  const fromPlan = (planned?.routes ?? []).flatMap((plan) =>
+    plan.channels.map(({ target, role }): CandidateFacts => {
+      const base = {
+        route: plan.route.name,
+        channel: target.channel.name,
+        public: target.channel.publicName,
+        role,
+      }
+      const attempt = tried.get(`${plan.route.name}/${target.channel.name}`)
+      if (attempt !== undefined)
+        return { ...base, outcome: 'tried', reason: attempt.outcome.kind === 'served' ? 'served' : 'failed' }
+      if (served) return { ...base, outcome: 'not_needed', reason: 'first_served' }
+      if (left) return { ...base, outcome: 'not_needed', reason: 'caller_left' }
+      if (used) return { ...base, outcome: 'unavailable', reason: 'attempts_used_up' }
+      return {
+        ...base,
+        outcome: 'unavailable',
+        reason: attempts.length > 0 ? 'request_refused' : 'balance_insufficient',
+      }
+    }),
+  )
+  const rejected = story.rejected.map(
+    ({ route, reason }): CandidateFacts => ({ route: route.name, outcome: 'not_allowed', reason }),
+  )
+  return [...fromPlan, ...rejected]
+}
+
+type OutcomeKind = AttemptRecord['outcome']['kind']
+
+const RESULTS: Readonly<Record<OutcomeKind, AttemptFacts['result']>> = {
+  served: 'ok',
+  failed: 'error',
+  broke: 'error',
+  left: 'cancelled',
+  cut: 'ok',
+}
+
+function whyBilled(attempt: AttemptRecord, priced: Priced, last: boolean): BilledReason {
+  if (!last || attempt.outcome.kind === 'failed') return 'nothing_delivered'
+  if (priced.charge !== null) return attempt.outcome.kind === 'served' ? 'answer_delivered' : 'part_delivered'
+  if (priced.noCharge === 'empty_completion') return 'empty_answer'
+  return priced.noCharge === 'reported_nothing' ? 'reported_nothing' : 'nothing_delivered'
+}
+
+function attemptFacts(attempt: AttemptRecord, next: AttemptRecord | undefined, priced: Priced): AttemptFacts {
+  const { outcome, channel, plan } = attempt
+  const reading = 'reading' in outcome ? outcome.reading : null
+  const status = outcome.kind === 'failed' ? outcome.status : (reading?.status ?? null)
+  const timeout = (outcome.kind === 'failed' || outcome.kind === 'broke') && outcome.timeout
+  return {
+    route: plan.route.name,
+    channel: channel.target.channel.name,
+    public: channel.target.channel.publicName,
+    role: channel.role,
+    upstream: channel.target.upstreamModel,
+    ...(reading?.servedModel == null ? {} : { served: reading.servedModel }),
+    result: timeout ? 'timeout' : RESULTS[outcome.kind],
+    ...(status === null ? {} : { status }),
+    ...('code' in outcome ? { code: outcome.code } : {}),
+    at: attempt.startedAtMs,
+    latency: Math.round(attempt.latencyMs),
+    ...(attempt.firstTokenMs === null ? {} : { ttft: Math.round(attempt.firstTokenMs) }),
+    billed: next === undefined && priced.charge !== null,
+    why: whyBilled(attempt, priced, next === undefined),
+    next:
+      next === undefined
+        ? outcome.kind === 'served' || outcome.kind === 'cut'
+          ? 'answer'
+          : 'none'
+        : next.plan === plan
+          ? 'backup'
+          : 'other_route',
+  }
+}
+
+const STATUSES: Readonly<Record<OutcomeKind, ReceiptStatus>> = {
+  served: 'completed',
+  failed: 'failed',
+  broke: 'failed',
+  left: 'cancelled',
+  cut: 'completed',
+}
+
+export function statusOf(ending: Ending): ReceiptStatus {
+  return ending.kind === 'refused' ? 'refused' : STATUSES[ending.outcome.kind]
+}
+
+/** `gpt-5-mini` answered by `gpt-5-mini-2025-08-07` is the same model; another name is told. */
+function modelMismatch(attempts: readonly AttemptRecord[]): boolean {
+  const last = attempts.at(-1)
+  const reading = last !== undefined && 'reading' in last.outcome ? last.outcome.reading : null
+  if (last === undefined || reading === null || reading.servedModel === null) return false
+  const bare = (name: string): string => name.toLowerCase().split('/').at(-1) ?? ''
+  return !bare(reading.servedModel).startsWith(
+    bare(last.channel.target.upstreamModel).replace(/-latest$/, ''),
+  )
+}
+
+export function composeDocument(
+  story: Story,
+  ending: Ending,
+  priced: Priced,
+  error: Fault | null,
+  clock: Clock,
+): ReceiptDocument {
+  const { attempts, hold, plan } = story
+  const ended = clock.nowMs()
+  const latency = Math.round(clock.monotonicMs() - story.exchange.startedMonotonicMs)
+  const last = attempts.at(-1)
+  const reading = last !== undefined && 'reading' in last.outcome ? last.outcome.reading : null
+  const flags: ReceiptFlag[] = [
+    ...priced.flags,
+    ...(modelMismatch(attempts) ? (['model_mismatch'] as const) : []),
+  ]
+  const base = baseDocument(story)
+  const beforeLast = last === undefined ? 0 : last.startedAtMs - story.exchange.startedAtMs
+  return {
+    ...base,
+    status: statusOf(ending),
+    ended,
+    latency,
+    ...(last?.firstTokenMs == null ? {} : { ttft: Math.round(beforeLast + last.firstTokenMs) }),
+    ...(reading?.servedModel == null ? {} : { served: reading.servedModel }),
+    attempts: attempts.map((attempt, i) => attemptFacts(attempt, attempts[i + 1], priced)),
+    ...(priced.usage === null
+      ? {}
+      : {
+          usage: {
+            counts: priced.usage.counts,
+            ...(priced.usage.reasoning === null ? {} : { reasoning: priced.usage.reasoning }),
+            source: priced.usage.source,
+          },
+        }),
+    ...(priced.charge === null ? {} : { charge: priced.charge }),
+    ...(priced.noCharge === null ? {} : { noCharge: priced.noCharge }),
+    settlement: priced.settlement,
+    ...(hold === null || plan === null
+      ? {}
+      : {
+          hold: {
+            bucket: plan.route.bucket.id,
+            currency: plan.route.bucket.currency,
+            amount: formatNano(hold.amountNano),
+            state: hold.captured ? ('captured' as const) : ('released' as const),
+          },
+        }),
+    ...(flags.length === 0 ? {} : { flags }),
+    ...(error === null
+      ? {}
+      : { error: { code: error.code, message: error.message, status: ERRORS[error.code].status } }),
+  }
+}
+
+export function receiptRecord(story: Story, document: ReceiptDocument, chargeNano: Nano): ReceiptRecord {
+  return {
+    id: story.exchange.requestId,
+    projectId: story.key.projectId,
+    apiKeyId: story.key.id,
+    runId: story.run?.id ?? null,
+    status: document.status,
+    bucket: story.plan?.route.bucket.id ?? null,
+    route: story.plan?.route.name ?? null,
+    model: story.catalogModel,
+    chargeNano,
+    createdAtMs: story.exchange.startedAtMs,
+    document: JSON.stringify(document),
+  }
+}

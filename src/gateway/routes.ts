@@ -1,0 +1,415 @@
+import type { ServerResponse } from 'node:http'
+import { type Fault, fault } from '../contract/index.ts'
+import { formatId, type Json, type JsonObject } from '../kernel/index.ts'
+import { openaiChat, spliceMembers } from '../protocols/index.ts'
+import type { DecisionReason } from '../receipts/index.ts'
+import { Allowance } from './allowance.ts'
+import { faultAnswer, sendFault } from './answer.ts'
+import { type CallResult, callUpstream, type UpstreamCall } from './attempt.ts'
+import type { GatewayDeps } from './deps.ts'
+import { type HoldWindow, hold } from './hold.ts'
+import type { Claim } from './idempotency.ts'
+import { baseDocument } from './receipt.ts'
+import {
+  chargeHeaders,
+  type Finished,
+  meterRequest,
+  priceRequest,
+  refuse,
+  releaseHold,
+  type Settling,
+  settle,
+} from './settle.ts'
+import type {
+  AttemptOutcome,
+  AttemptRecord,
+  Ending,
+  Held,
+  Planned,
+  PlannedChannel,
+  Reading,
+  RoutePlan,
+} from './types.ts'
+
+/** The routes and channels of one request in their order: hold, call, and on to the next, until one ends it. */
+
+const ENDPOINT = 'openai.chat_completions'
+
+type Failed = Extract<AttemptOutcome, { kind: 'failed' }>
+
+/** What the caller is told when every attempt failed. */
+export function failureFault(attempts: readonly AttemptRecord[]): Fault {
+  const failures = attempts
+    .map((attempt) => attempt.outcome)
+    .filter((outcome): outcome is Failed => outcome.kind === 'failed')
+  const final = failures.at(-1)?.final
+  if (final != null)
+    return fault(final.status === 413 ? 'body_too_large' : 'upstream_rejected', final.message)
+  const tried = `${failures.length} attempt${failures.length === 1 ? '' : 's'}`
+  if (failures.length > 0 && failures.every((failure) => failure.overloaded)) {
+    const waits = failures.map((failure) => failure.retryAfterMs).filter((ms) => ms !== null)
+    return fault(
+      'overloaded',
+      `Every channel of the route is over its limit (${tried}).`,
+      waits.length === 0 ? {} : { retryAfterMs: Math.min(...waits) },
+    )
+  }
+  if (failures.length > 0 && failures.every((failure) => failure.timeout))
+    return fault('upstream_timeout', `No channel of the route answered in time (${tried}).`)
+  return fault(
+    'upstream_error',
+    `No channel of the route could serve the request (${tried}); nothing was charged.`,
+  )
+}
+
+class RouteRun {
+  private readonly deps: GatewayDeps
+  private readonly planned: Planned
+  private readonly claim: Claim | null
+  private readonly attempts: AttemptRecord[] = []
+  private readonly kept: Buffer[] = []
+  private held: Held | null = null
+  private allowance: Allowance | null = null
+  private call: UpstreamCall | null = null
+  private holds = 0
+  private reason: DecisionReason = 'none'
+  private shortOfBalance = false
+  private streamHeaders: Record<string, string> = {}
+
+  constructor(deps: GatewayDeps, planned: Planned, claim: Claim | null) {
+    this.deps = deps
+    this.planned = planned
+    this.claim = claim
+  }
+
+  private get inbound() {
+    return this.planned.admitted.inbound
+  }
+
+  private get res(): ServerResponse {
+    return this.inbound.exchange.res
+  }
+
+  async go(): Promise<void> {
+    let refusal: Fault | null = null
+    for (const plan of this.planned.routes) {
+      if (this.attempts.length >= this.planned.attemptsMax) break
+      const fault = await this.takeHold(plan)
+      if (fault !== null) {
+        refusal = fault
+        this.shortOfBalance = fault.code === 'insufficient_balance' || fault.code === 'balance_held'
+        if (this.shortOfBalance) continue
+        break
+      }
+      if (await this.tryChannels(plan)) return
+    }
+    if (this.held === null)
+      await this.turnAway(refusal ?? fault('internal_error', 'No route could be tried.'))
+    else await this.failed()
+  }
+
+  private async turnAway(refusal: Fault): Promise<void> {
+    const { exchange, key } = this.inbound
+    refuse(this.deps, {
+      exchange,
+      key,
+      endpoint: ENDPOINT,
+      inbound: this.inbound,
+      planned: this.planned,
+      fault: refusal,
+    })
+    if (this.claim !== null) await this.deps.idempotency.release(this.claim)
+  }
+
+  // ---- hold ---------------------------------------------------------------------------------------------------------
+
+  private reasonFor(plan: RoutePlan): DecisionReason {
+    const crossing = plan.route.bucket.id !== this.planned.routes[0]?.route.bucket.id
+    return this.shortOfBalance && crossing ? 'crossed_for_balance' : plan.reason
+  }
+
+  private intent(plan: RoutePlan, reason: DecisionReason, window: HoldWindow): string {
+    const { exchange, key, chat, idempotencyKey } = this.inbound
+    const { model, run } = this.planned.admitted
+    const base = baseDocument({
+      exchange,
+      key,
+      endpoint: ENDPOINT,
+      streamed: chat.stream,
+      idempotencyKey,
+      requestedModel: chat.model,
+      catalogModel: model.name,
+      run,
+      planned: this.planned,
+      rejected: this.planned.rejected,
+      plan,
+      decisionReason: reason,
+      crossed: this.crossed(plan),
+      attempts: this.attempts,
+      hold: null,
+      maxOutputTokens: null,
+      lowered: false,
+    })
+    return JSON.stringify({
+      projectId: key.projectId,
+      apiKeyId: key.id,
+      runId: run?.id ?? null,
+      route: plan.route.name,
+      model: model.name,
+      priceVersion: plan.price.id,
+      serviceTier: chat.serviceTier,
+      inputTokensMax: window.inputTokensMax,
+      doc: { ...base, status: 'pending', ended: 0, latency: 0, attempts: [], settlement: 'recovered' },
+    })
+  }
+
+  private crossed(plan: RoutePlan): boolean {
+    return plan.route.bucket.id !== this.planned.routes[0]?.route.bucket.id
+  }
+
+  private async takeHold(plan: RoutePlan): Promise<Fault | null> {
+    const reason = this.reasonFor(plan)
+    const result = await hold(this.deps, this.planned, plan, this.holds, (window) =>
+      this.intent(plan, reason, window),
+    )
+    this.holds++
+    if (!result.ok) return result.fault
+    // The new hold stands before the old one is given back: at no moment is the request without one.
+    if (this.held !== null) releaseHold(this.deps, this.held)
+    const held = result.value
+    this.held = held
+    this.allowance = new Allowance(this.deps.writer, held)
+    this.reason = reason
+    const input = (): number => openaiChat.estimateChatInput(this.inbound.body)
+    this.deps.openHolds.add({
+      orgId: this.inbound.key.orgId,
+      id: held.holdId,
+      accountId: held.accountId,
+      progress: () => {
+        const output = this.call?.delivered() ?? 0
+        return JSON.stringify(
+          output === 0 ? { output } : { input: Math.min(input(), held.inputTokensMax), output },
+        )
+      },
+    })
+    return null
+  }
+
+  // ---- attempts -----------------------------------------------------------------------------------------------------
+
+  /** @returns true when the request ended here */
+  private async tryChannels(plan: RoutePlan): Promise<boolean> {
+    const { held } = this
+    if (held === null) return false
+    for (const channel of plan.channels) {
+      if (this.attempts.length >= this.planned.attemptsMax) return false
+      if (this.res.destroyed) {
+        await this.end({ kind: 'left', reading: null, accepted: false }, null)
+        return true
+      }
+      const startedAtMs = this.deps.clock.nowMs()
+      const result = await this.callChannel(plan, held, channel)
+      const { outcome, latencyMs, firstTokenMs } = result
+      this.attempts.push({ plan, channel, startedAtMs, latencyMs, firstTokenMs, outcome })
+      if (outcome.kind !== 'failed') {
+        await this.end(outcome, result)
+        return true
+      }
+      if (outcome.final !== null) {
+        await this.failed()
+        return true
+      }
+    }
+    return false
+  }
+
+  private async callChannel(plan: RoutePlan, held: Held, channel: PlannedChannel): Promise<CallResult> {
+    const { deps, inbound } = this
+    const { chat, bytes, spans } = inbound
+    const { target } = channel
+    const edits = openaiChat.chatRequestEdits(chat, target.upstreamModel, held.sentLimit)
+    const allowance = this.allowance
+    this.streamHeaders = this.headersFor(plan, channel)
+    const call = callUpstream({
+      upstream: deps.upstreams.of(target.channel),
+      channel: target.channel,
+      body: spliceMembers(bytes, spans, edits),
+      streamed: chat.stream,
+      wantsUsage: chat.wantsUsage,
+      res: this.res,
+      clock: deps.clock,
+      beginStream: this.beginStream,
+      annotate: (usage, reading) => this.annotate(plan, held, usage, reading),
+      mayGoOn: (tokens, events) => allowance === null || allowance.mayGoOn(tokens, events),
+      onForward: this.claim === null ? null : (piece) => this.kept.push(piece),
+    })
+    this.call = call
+    deps.calls.add(call)
+    try {
+      return await call.result
+    } finally {
+      deps.calls.delete(call)
+    }
+  }
+
+  private headersFor(plan: RoutePlan, channel: PlannedChannel): Record<string, string> {
+    const { held } = this
+    return {
+      'x-request-id': formatId('req', this.inbound.exchange.requestId),
+      'x-tf-route': plan.route.name,
+      'x-tf-bucket': plan.route.bucket.id,
+      'x-tf-channel': headerText(channel.target.channel.publicName),
+      'x-tf-attempts': String(this.attempts.length + 1),
+      ...(held?.lowered === true ? { 'x-tf-max-output-tokens': String(held.sentLimit) } : {}),
+    }
+  }
+
+  private readonly beginStream = (res: ServerResponse, contentType: string): void => {
+    this.deps.counters.streams++
+    res.writeHead(200, { ...this.streamHeaders, 'content-type': contentType, 'cache-control': 'no-cache' })
+  }
+
+  /** What the usage chunk says of the charge; left out when it would not be the whole truth yet. */
+  private annotate(plan: RoutePlan, held: Held, usage: Json, reading: Reading): JsonObject | null {
+    const ending: Ending = { kind: 'attempt', outcome: { kind: 'served', reading: { ...reading, usage } } }
+    const priced = priceRequest(
+      this.planned,
+      plan,
+      meterRequest(this.planned, held, ending),
+      reading.serviceTier,
+    )
+    const certain = priced.totalNano <= (this.allowance?.amountNano ?? held.heldNano)
+    return {
+      request_id: formatId('req', this.inbound.exchange.requestId),
+      bucket: plan.route.bucket.id,
+      currency: plan.route.bucket.currency,
+      charge: certain ? (priced.charge?.total ?? '0') : null,
+      route: plan.route.name,
+    }
+  }
+
+  // ---- endings ------------------------------------------------------------------------------------------------------
+
+  private finished(ending: Ending, problem: Fault | null): Finished {
+    const { held } = this
+    if (held === null) throw new Error('a request without a hold cannot be settled')
+    return {
+      planned: this.planned,
+      plan: held.plan,
+      held,
+      heldNano: this.allowance?.amountNano ?? held.heldNano,
+      attempts: this.attempts,
+      decisionReason: this.reason,
+      crossed: this.crossed(held.plan),
+      ending,
+      fault: problem,
+    }
+  }
+
+  private async end(outcome: AttemptOutcome, result: CallResult | null): Promise<void> {
+    const problem =
+      outcome.kind === 'broke'
+        ? fault(
+            outcome.timeout ? 'upstream_timeout' : 'upstream_error',
+            'The model provider broke off the answer.',
+          )
+        : null
+    const settling = await settle(this.deps, this.finished({ kind: 'attempt', outcome }, problem))
+    if (this.claim !== null) await this.keep(this.claim, outcome, settling, result)
+    if (result?.answer != null) this.sendAnswer(result.answer, settling)
+    else if (!this.res.writableEnded) this.res.end()
+    settling.commit()
+  }
+
+  private sendAnswer(answer: { contentType: string; bytes: Buffer }, settling: Settling): void {
+    if (this.res.destroyed) return
+    this.res.writeHead(200, this.answerHeaders(answer, settling))
+    this.res.end(answer.bytes)
+  }
+
+  private answerHeaders(
+    answer: { contentType: string; bytes: Buffer },
+    settling: Settling,
+  ): Record<string, string> {
+    const plan = this.held?.plan
+    return {
+      ...this.streamHeaders,
+      ...(plan === undefined ? {} : chargeHeaders(settling.priced, plan)),
+      'content-type': answer.contentType,
+      'content-length': String(answer.bytes.length),
+    }
+  }
+
+  /** Stored before the caller can know the end of the answer, so that a repeat right after it finds it. */
+  private async keep(
+    claim: Claim,
+    outcome: AttemptOutcome,
+    settling: Settling,
+    result: CallResult | null,
+  ): Promise<void> {
+    const { idempotency } = this.deps
+    if (outcome.kind === 'left' && settling.priced.charge === null) return idempotency.release(claim)
+    if (outcome.kind === 'left') return idempotency.store(claim, null)
+    const answer = result?.answer ?? null
+    if (answer !== null) {
+      const headers = this.answerHeaders(answer, settling)
+      return idempotency.store(claim, { status: 200, headers, body: answer.bytes })
+    }
+    const body = Buffer.concat(this.kept)
+    const headers = {
+      ...this.streamHeaders,
+      'content-type': 'text/event-stream',
+      'cache-control': 'no-cache',
+    }
+    return idempotency.store(claim, { status: 200, headers, body })
+  }
+
+  private async failed(): Promise<void> {
+    const problem = failureFault(this.attempts)
+    const last = this.attempts.at(-1)
+    if (last === undefined) throw new Error('a request without attempts cannot have failed')
+    const settling = await settle(
+      this.deps,
+      this.finished({ kind: 'attempt', outcome: last.outcome }, problem),
+    )
+    if (this.claim !== null) await this.deps.idempotency.release(this.claim)
+    sendFault(this.res, faultAnswer(problem, this.inbound.exchange.requestId, true), {
+      ...this.streamHeaders,
+      'x-tf-attempts': String(this.attempts.length),
+    })
+    settling.commit()
+  }
+
+  /** Something of ours threw while money was held: it goes back, and the receipt says so. */
+  async giveUp(): Promise<void> {
+    const { held } = this
+    if (held === null || !this.deps.openHolds.has(held.holdId)) return
+    const problem = fault('internal_error', 'Something failed inside the gateway; nothing was charged.')
+    const outcome: AttemptOutcome = {
+      kind: 'failed',
+      status: null,
+      code: 'internal_error',
+      final: null,
+      timeout: false,
+      overloaded: false,
+      retryAfterMs: null,
+    }
+    const settling = await settle(this.deps, this.finished({ kind: 'attempt', outcome }, problem))
+    settling.commit()
+  }
+}
+
+/** Header values are Latin-1 at most; a public name may be anything. */
+function headerText(text: string): string {
+  return /^[\x20-\x7e]*$/.test(text) ? text : encodeURIComponent(text)
+}
+
+export async function serveRoutes(deps: GatewayDeps, planned: Planned, claim: Claim | null): Promise<void> {
+  const run = new RouteRun(deps, planned, claim)
+  try {
+    await run.go()
+  } catch (thrown) {
+    await run.giveUp()
+    throw thrown
+  }
+}

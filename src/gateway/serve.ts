@@ -1,0 +1,121 @@
+import { fault } from '../contract/index.ts'
+import { errorText, formatId } from '../kernel/index.ts'
+import type { ApiKeyRecord } from '../tenancy/index.ts'
+import { admit, decode, keyFault, readCredential } from './admit.ts'
+import { faultAnswer, sendFault } from './answer.ts'
+import { readBody } from './body.ts'
+import { countUp, type GatewayDeps } from './deps.ts'
+import type { Claim, StoredAnswer } from './idempotency.ts'
+import { plan } from './plan.ts'
+import { serveRoutes } from './routes.ts'
+import { refuse } from './settle.ts'
+import type { Exchange, Inbound } from './types.ts'
+
+/** The way of one request through the stages: who asks, for what, by which routes, and then routes.ts. */
+
+const ENDPOINT = 'openai.chat_completions'
+
+async function findKey(deps: GatewayDeps, exchange: Exchange): Promise<ApiKeyRecord | null> {
+  const secret = readCredential(exchange.req)
+  if (secret === null) return null
+  const found = deps.tenancy.findKey(secret)
+  return found instanceof Promise ? await found : found
+}
+
+function replay(exchange: Exchange, answer: StoredAnswer): void {
+  const { res } = exchange
+  res.writeHead(answer.status, {
+    ...answer.headers,
+    'x-request-id': formatId('req', answer.requestId),
+    'x-tf-replayed': 'true',
+  })
+  res.end(answer.body)
+}
+
+/** @returns the claim to settle, null when the request carries no key, or 'answered' */
+async function claim(deps: GatewayDeps, inbound: Inbound): Promise<Claim | null | 'answered'> {
+  const { exchange, key, idempotencyKey } = inbound
+  if (idempotencyKey === null) return null
+  const result = await deps.idempotency.claim({
+    orgId: key.orgId,
+    projectId: key.projectId,
+    key: idempotencyKey,
+    path: exchange.req.url ?? '',
+    body: inbound.bytes,
+    requestId: exchange.requestId,
+  })
+  if (result.kind === 'claimed') return result.claim
+  if (result.kind === 'replay') replay(exchange, result.answer)
+  else refuse(deps, { exchange, key, endpoint: ENDPOINT, inbound, fault: result.fault })
+  return 'answered'
+}
+
+async function serveInbound(deps: GatewayDeps, inbound: Inbound, claimed: Claim | null): Promise<void> {
+  const { exchange, key } = inbound
+  const turnAway = async (refusal: Parameters<typeof refuse>[1]): Promise<void> => {
+    refuse(deps, refusal)
+    if (claimed !== null) await deps.idempotency.release(claimed)
+  }
+  const admitted = await admit(deps, inbound)
+  if (!admitted.ok) return turnAway({ exchange, key, endpoint: ENDPOINT, inbound, fault: admitted.fault })
+  const planned = plan(admitted.value, deps.random)
+  if (!planned.ok)
+    return turnAway({
+      exchange,
+      key,
+      endpoint: ENDPOINT,
+      inbound,
+      admitted: admitted.value,
+      rejected: planned.rejected,
+      fault: planned.fault,
+    })
+  await serveRoutes(deps, planned.value, claimed)
+}
+
+async function serveKey(deps: GatewayDeps, exchange: Exchange, key: ApiKeyRecord): Promise<void> {
+  const refused = keyFault(key)
+  if (refused !== null) return refuse(deps, { exchange, key, endpoint: ENDPOINT, fault: refused })
+  const bytes = await readBody(exchange.req)
+  if (bytes === 'gone') return
+  if (!bytes.ok) return refuse(deps, { exchange, key, endpoint: ENDPOINT, fault: bytes.fault, close: true })
+  deps.tenancy.touch(key.id)
+  const inbound = decode(exchange, key, bytes.value)
+  if (!inbound.ok) return refuse(deps, { exchange, key, endpoint: ENDPOINT, fault: inbound.fault })
+  const claimed = await claim(deps, inbound.value)
+  if (claimed === 'answered') return
+  await serveInbound(deps, inbound.value, claimed)
+}
+
+/** Answers one chat-completions request; never rejects. */
+export async function serveChat(deps: GatewayDeps, exchange: Exchange): Promise<void> {
+  deps.counters.active++
+  try {
+    const key = await findKey(deps, exchange)
+    // Without a key there is nobody to whom a receipt could be shown.
+    if (key === null) {
+      const invalid = keyFault(null) ?? fault('invalid_api_key', 'The API key is missing or unknown.')
+      sendFault(exchange.res, faultAnswer(invalid, exchange.requestId, false))
+      exchange.req.resume()
+      countUp(deps.counters.byStatus, 'unauthorized')
+      return
+    }
+    await serveKey(deps, exchange, key)
+  } catch (thrown) {
+    deps.log.error(
+      {
+        error: errorText(thrown),
+        stack: thrown instanceof Error ? thrown.stack : undefined,
+        request: formatId('req', exchange.requestId),
+      },
+      'a request failed inside the gateway',
+    )
+    const failed = fault(
+      'internal_error',
+      'Something failed inside the gateway; what was charged is on the receipt.',
+    )
+    sendFault(exchange.res, faultAnswer(failed, exchange.requestId, true))
+    if (exchange.res.headersSent && !exchange.res.writableEnded) exchange.res.destroy()
+  } finally {
+    deps.counters.active--
+  }
+}

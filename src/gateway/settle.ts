@@ -1,0 +1,280 @@
+import { referenceSheetAt } from '../catalog/index.ts'
+import type { Fault } from '../contract/index.ts'
+import { errorText, formatId, formatNano, type Nano } from '../kernel/index.ts'
+import type { LedgerOp, OpResult } from '../ledger/index.ts'
+import { openaiChat } from '../protocols/index.ts'
+import type { DecisionReason } from '../receipts/index.ts'
+import type { ApiKeyRecord } from '../tenancy/index.ts'
+import { faultAnswer, sendFault } from './answer.ts'
+import { charge, writeOff } from './charge.ts'
+import { countUp, type GatewayDeps } from './deps.ts'
+import { HOLD_TTL_MS } from './hold.ts'
+import { meter } from './meter.ts'
+import { composeDocument, receiptRecord, type Story } from './receipt.ts'
+import type {
+  Admitted,
+  AttemptRecord,
+  Ending,
+  Exchange,
+  Held,
+  Inbound,
+  Metered,
+  Planned,
+  Priced,
+  Reading,
+  RejectedRoute,
+  RoutePlan,
+} from './types.ts'
+
+/**
+ * The one exit of every request: usage, price, receipt and the op that moves the money (or gives it back). Nothing else
+ * ends a hold while this process lives; recover.ts does it for processes that died.
+ */
+
+export interface Refusal {
+  readonly exchange: Exchange
+  readonly key: ApiKeyRecord
+  readonly endpoint: string
+  readonly fault: Fault
+  readonly inbound?: Inbound
+  readonly admitted?: Admitted
+  readonly planned?: Planned
+  readonly rejected?: readonly RejectedRoute[]
+  /** The body was not read to its end, so the connection cannot be used again. */
+  readonly close?: boolean
+}
+
+function refusalStory(refusal: Refusal): Story {
+  const { inbound, admitted, planned } = refusal
+  return {
+    exchange: refusal.exchange,
+    key: refusal.key,
+    endpoint: refusal.endpoint,
+    streamed: inbound?.chat.stream ?? false,
+    idempotencyKey: inbound?.idempotencyKey ?? null,
+    requestedModel: inbound?.chat.model.slice(0, 200) ?? null,
+    catalogModel: (admitted ?? planned?.admitted)?.model.name ?? null,
+    run: (admitted ?? planned?.admitted)?.run ?? null,
+    planned: planned ?? null,
+    rejected: refusal.rejected ?? planned?.rejected ?? [],
+    plan: null,
+    decisionReason: 'none',
+    crossed: false,
+    attempts: [],
+    hold: null,
+    maxOutputTokens: null,
+    lowered: false,
+  }
+}
+
+/** Answers a request that is turned away here, and writes its receipt. Nothing was sent, so nothing is charged. */
+export function refuse(deps: GatewayDeps, refusal: Refusal): void {
+  const { exchange, key, fault } = refusal
+  const ending: Ending = { kind: 'refused', fault }
+  const priced: Priced = { ...meter(ending, NO_BOUNDS), totalNano: 0n, charge: null }
+  const story = refusalStory(refusal)
+  const document = composeDocument(story, ending, priced, fault, deps.clock)
+  const op: LedgerOp = {
+    kind: 'record',
+    orgId: key.orgId,
+    id: exchange.requestId,
+    receipt: receiptRecord(story, document, 0n),
+  }
+  submit(deps, op)
+  countUp(deps.counters.byStatus, document.status)
+  countUp(deps.counters.bySettlement, document.settlement)
+  sendFault(
+    exchange.res,
+    faultAnswer(fault, exchange.requestId, true),
+    refusal.close === true ? { connection: 'close' } : {},
+  )
+  exchange.req.resume()
+}
+
+const NO_BOUNDS = { inputTokensMax: 0, outputTokensMax: 0, inputTokensEstimated: () => 0 }
+
+/** Endings ride with the next batch; their caller has been answered. */
+function submit(deps: GatewayDeps, op: LedgerOp): void {
+  deps.writer.enqueue(
+    op,
+    false,
+    (result) => {
+      if (result.verdict === 'done' || result.verdict === 'repeated') return
+      // The hold was ended by recovery while this process was thought dead: its receipt stands, this one is late.
+      deps.counters.lateSettlements++
+      deps.log.error(
+        { op: op.kind, request: formatId('req', op.id), verdict: result.verdict },
+        'a settlement came too late',
+      )
+    },
+    (error) =>
+      deps.log.error(
+        { op: op.kind, request: formatId('req', op.id), error: errorText(error) },
+        'a settlement could not be written',
+      ),
+  )
+}
+
+export interface Finished {
+  readonly planned: Planned
+  readonly plan: RoutePlan
+  readonly held: Held
+  /** With what an extension added. */
+  readonly heldNano: Nano
+  readonly attempts: readonly AttemptRecord[]
+  readonly decisionReason: DecisionReason
+  readonly crossed: boolean
+  readonly ending: Ending
+  readonly fault: Fault | null
+}
+
+export interface Settling {
+  readonly priced: Priced
+  /** Writes the receipt and ends the hold. */
+  commit(): void
+}
+
+function lastReading(finished: Finished): Reading | null {
+  const { ending } = finished
+  return ending.kind === 'attempt' && 'reading' in ending.outcome ? ending.outcome.reading : null
+}
+
+export function meterRequest(planned: Planned, held: Held, ending: Ending): Metered {
+  const { inbound } = planned.admitted
+  return meter(ending, {
+    inputTokensMax: held.inputTokensMax,
+    outputTokensMax: held.outputTokensBound * inbound.chat.choices,
+    inputTokensEstimated: () => openaiChat.estimateChatInput(inbound.body),
+  })
+}
+
+export function priceRequest(
+  planned: Planned,
+  plan: RoutePlan,
+  metered: Metered,
+  serviceTierServed: string | null,
+): Priced {
+  const { inbound, model } = planned.admitted
+  const admittedAtMs = inbound.exchange.startedAtMs
+  return charge(metered, {
+    plan,
+    admittedAtMs,
+    serviceTierAsked: inbound.chat.serviceTier,
+    serviceTierServed,
+    referencePrice: referenceSheetAt(model, admittedAtMs),
+  })
+}
+
+/**
+ * What the provider reports above the hold is taken from what is available, by extending the hold first; what even
+ * that cannot pay is written off. The receipt can then say exactly what is paid, before it is.
+ */
+async function coverExcess(
+  deps: GatewayDeps,
+  finished: Finished,
+  priced: Priced,
+): Promise<{ priced: Priced; heldNano: Nano }> {
+  const { held, heldNano } = finished
+  if (priced.totalNano <= heldNano) return { priced, heldNano }
+  const result = await new Promise<OpResult | null>((resolve) =>
+    deps.writer.enqueue(
+      {
+        kind: 'extend',
+        orgId: finished.planned.admitted.inbound.key.orgId,
+        id: held.holdId,
+        accountId: held.accountId,
+        amountNano: priced.totalNano,
+        minimumNano: 0n,
+        ttlMs: HOLD_TTL_MS,
+      },
+      true,
+      resolve,
+      () => resolve(null),
+    ),
+  )
+  const coveredNano = result?.verdict === 'done' ? result.figureNano : heldNano
+  return {
+    priced: coveredNano < priced.totalNano ? writeOff(priced, coveredNano) : priced,
+    heldNano: coveredNano,
+  }
+}
+
+function storyOf(finished: Finished, heldNano: Nano, captured: boolean): Story {
+  const { planned, held, plan } = finished
+  const { inbound, model, run } = planned.admitted
+  return {
+    exchange: inbound.exchange,
+    key: inbound.key,
+    endpoint: 'openai.chat_completions',
+    streamed: inbound.chat.stream,
+    idempotencyKey: inbound.idempotencyKey,
+    requestedModel: inbound.chat.model,
+    catalogModel: model.name,
+    run,
+    planned,
+    rejected: planned.rejected,
+    plan,
+    decisionReason: finished.decisionReason,
+    crossed: finished.crossed,
+    attempts: finished.attempts,
+    hold: { amountNano: heldNano, captured },
+    maxOutputTokens: held.sentLimit,
+    lowered: held.lowered,
+  }
+}
+
+const VOID_REASONS = { release: 'nothing was charged' } as const
+
+/** Decides what is charged; the money moves on `commit`. */
+export async function settle(deps: GatewayDeps, finished: Finished): Promise<Settling> {
+  const { planned, plan, held, ending } = finished
+  const { orgId } = planned.admitted.inbound.key
+  const metered = meterRequest(planned, held, ending)
+  const asPriced = priceRequest(planned, plan, metered, lastReading(finished)?.serviceTier ?? null)
+  const { priced, heldNano } =
+    asPriced.totalNano > finished.heldNano
+      ? await coverExcess(deps, finished, asPriced)
+      : { priced: asPriced, heldNano: finished.heldNano }
+  const paidNano = priced.totalNano < heldNano ? priced.totalNano : heldNano
+  const charged = priced.charge !== null && paidNano > 0n
+  const final: Priced =
+    charged || priced.charge === null ? priced : { ...priced, charge: null, noCharge: 'nothing_delivered' }
+  return {
+    priced: final,
+    commit() {
+      const story = storyOf(finished, heldNano, charged)
+      const document = composeDocument(story, ending, final, finished.fault, deps.clock)
+      const target = { orgId, id: held.holdId, accountId: held.accountId }
+      const receipt = receiptRecord(story, document, charged ? paidNano : 0n)
+      const op: LedgerOp =
+        priced.charge !== null
+          ? { kind: 'settle', ...target, amountNano: priced.totalNano, receipt }
+          : { kind: 'void', ...target, reason: VOID_REASONS.release, receipt }
+      submit(deps, op)
+      deps.openHolds.remove(held.holdId)
+      countUp(deps.counters.byStatus, document.status)
+      countUp(deps.counters.bySettlement, document.settlement)
+    },
+  }
+}
+
+/** Gives a hold back that another one replaced. */
+export function releaseHold(deps: GatewayDeps, held: Held): void {
+  const { orgId } = held.planned.admitted.inbound.key
+  submit(deps, {
+    kind: 'void',
+    orgId,
+    id: held.holdId,
+    accountId: held.accountId,
+    reason: 'another route was held for',
+  })
+  deps.openHolds.remove(held.holdId)
+}
+
+/** `x-tf-charge` and its currency; null when nothing is charged. */
+export function chargeHeaders(priced: Priced, plan: RoutePlan): Readonly<Record<string, string>> {
+  return {
+    'x-tf-charge': priced.charge?.total ?? formatNano(0n),
+    'x-tf-currency': plan.route.bucket.currency,
+  }
+}

@@ -1,0 +1,179 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { CatalogModel, CatalogSnapshot, PriceVersion, Route, RouteChannel } from '../catalog/index.ts'
+import type { ErrorCode, Fault, Settlement } from '../contract/index.ts'
+import type { JsonObject, Nano, Usage, Uuid } from '../kernel/index.ts'
+import type { ChatRequest, ObjectSpans } from '../protocols/index.ts'
+import type {
+  CandidateReason,
+  ChargeFacts,
+  DecisionReason,
+  NoChargeReason,
+  ReceiptFlag,
+} from '../receipts/index.ts'
+import type { ApiKeyRecord } from '../tenancy/index.ts'
+
+/**
+ * The values that pass from stage to stage. Each is read-only and holds the one before it; no stage writes into an
+ * earlier stage's value.
+ */
+
+/** One HTTP exchange with a caller. */
+export interface Exchange {
+  readonly req: IncomingMessage
+  readonly res: ServerResponse
+  readonly requestId: Uuid
+  readonly startedAtMs: number
+  readonly startedMonotonicMs: number
+}
+
+/** A body that was read and is a chat request; who sent it is known. */
+export interface Inbound {
+  readonly exchange: Exchange
+  readonly key: ApiKeyRecord
+  readonly bytes: Buffer
+  readonly spans: ObjectSpans
+  readonly body: JsonObject
+  readonly chat: ChatRequest
+  readonly idempotencyKey: string | null
+}
+
+export interface RunRef {
+  readonly id: Uuid
+  readonly name: string
+  readonly step: string | null
+}
+
+export interface Admitted {
+  readonly inbound: Inbound
+  readonly snapshot: CatalogSnapshot
+  readonly model: CatalogModel
+  /** The route asked for by header or suffix: a name or a type. */
+  readonly askedRoute: string | null
+  readonly askedBy: 'header' | 'suffix' | null
+  readonly mayCross: boolean
+  readonly run: RunRef | null
+}
+
+/** One way to serve and pay the request, in order of preference. */
+export interface RoutePlan {
+  readonly route: Route
+  readonly price: PriceVersion
+  /** In the order to try. */
+  readonly channels: readonly PlannedChannel[]
+  readonly reason: DecisionReason
+}
+
+export interface PlannedChannel {
+  readonly target: RouteChannel
+  readonly role: string
+}
+
+export interface RejectedRoute {
+  readonly route: Route
+  readonly reason: CandidateReason
+}
+
+export interface Planned {
+  readonly admitted: Admitted
+  readonly routes: readonly RoutePlan[]
+  readonly rejected: readonly RejectedRoute[]
+  readonly attemptsMax: number
+}
+
+/** Money is set aside for one route; nothing was sent yet. */
+export interface Held {
+  readonly planned: Planned
+  readonly plan: RoutePlan
+  readonly holdId: Uuid
+  readonly accountId: bigint
+  readonly heldNano: Nano
+  readonly inputTokensMax: number
+  /** Output tokens a choice may have, as held. */
+  readonly outputTokensMax: number
+  /** No honest upstream can report more output tokens for one choice: the limit it was told, or the model's own. */
+  readonly outputTokensBound: number
+  /** What the upstream is told, or null to leave the caller's own limit in place. */
+  readonly sentLimit: number | null
+  readonly lowered: boolean
+}
+
+export interface AttemptRecord {
+  readonly plan: RoutePlan
+  readonly channel: PlannedChannel
+  readonly startedAtMs: number
+  readonly latencyMs: number
+  readonly firstTokenMs: number | null
+  readonly outcome: AttemptOutcome
+}
+
+/** How one upstream call ended. Everything but `served`, `left` and `broke` leaves the caller untouched. */
+export type AttemptOutcome =
+  | { readonly kind: 'served'; readonly reading: Reading }
+  /** Refused or failed with nothing passed on: the next channel may be tried unless `final`. */
+  | {
+      readonly kind: 'failed'
+      readonly status: number | null
+      readonly code: string
+      /** The caller's request is at fault: no other channel would take it. Message fit for the caller. */
+      readonly final: { readonly status: number; readonly message: string } | null
+      readonly timeout: boolean
+      readonly overloaded: boolean
+      readonly retryAfterMs: number | null
+    }
+  /** The upstream broke off after output had reached the caller. */
+  | { readonly kind: 'broke'; readonly reading: Reading; readonly code: string; readonly timeout: boolean }
+  /** The caller went away; `accepted` when the upstream had answered by then. */
+  | { readonly kind: 'left'; readonly reading: Reading | null; readonly accepted: boolean }
+  /** Cut here because the stream went past what is held. */
+  | { readonly kind: 'cut'; readonly reading: Reading }
+
+/** What was read of an upstream's answer, whole or in part. */
+export interface Reading {
+  readonly status: number
+  readonly usage: unknown
+  readonly servedModel: string | null
+  readonly serviceTier: string | null
+  readonly hasOutput: boolean
+  /** Bytes of the upstream's answer: no visible token is less than one of them. */
+  readonly bytesRead: number
+  /** Output tokens by our own count of what was delivered. */
+  readonly tokensEstimated: number
+}
+
+export interface Served {
+  readonly held: Held | null
+  readonly planned: Planned
+  readonly attempts: readonly AttemptRecord[]
+  /** The last attempt's outcome, or the fault that ended it before any attempt. */
+  readonly ending: Ending
+  readonly crossed: boolean
+  readonly holds: readonly HoldRef[]
+}
+
+export interface HoldRef {
+  readonly holdId: Uuid
+  readonly accountId: bigint
+  readonly amountNano: Nano
+}
+
+export type Ending =
+  | { readonly kind: 'attempt'; readonly outcome: AttemptOutcome }
+  | { readonly kind: 'refused'; readonly fault: Fault }
+
+export interface Metered {
+  readonly usage: Usage | null
+  readonly settlement: Settlement
+  readonly flags: readonly ReceiptFlag[]
+  readonly noCharge: NoChargeReason | null
+}
+
+export interface Priced extends Metered {
+  readonly totalNano: Nano
+  readonly charge: ChargeFacts | null
+}
+
+export type StageResult<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly fault: Fault }
+
+export type { ErrorCode }
