@@ -1,33 +1,36 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { type ChildProcess, fork } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type App, buildApp, createLog } from './app.ts'
 import { type Config, environment, loadOrCreateSecret } from './config.ts'
+import { BUILT_IN_BUCKETS } from './contract/index.ts'
 import { migrate, startEmbedded } from './db/index.ts'
 import { errorText, type Log } from './kernel/index.ts'
-import { openAccount } from './ledger/index.ts'
 import { type Sandbox, startSandbox } from './sandbox/index.ts'
-import { BUILT_IN_BUCKETS } from './contract/index.ts'
+import { MIGRATIONS, packageVersion } from './installation.ts'
 
 /**
- * `forge start`: database, migrations, sandbox, demo, gateway, in this order, with a line for each step, and everything
+ * `forge start`: database, schema, sandbox, demo, gateway, in this order, with a line for each step; and everything
  * down again in the opposite order.
  */
 
-export const APP_ROLE = 'forge_app'
-const ROOT = join(import.meta.dirname, '..')
-export const MIGRATIONS = join(ROOT, 'migrations')
+/** The role whose rights the gateway has; migrations make it. */
+const APP_ROLE = 'forge_app'
 const DRAIN_MS = 30_000
-/** What a new installation is given to try with. */
+const RESTART_AFTER_MS = 1_000
+/** What a new installation is given to try with, in nano. */
 const DEMO_GRANTS = { credit: 5_000_000_000n, rmb: 20_000_000_000n } as const
-
-export function packageVersion(): string {
-  return (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string }).version
-}
 
 export interface StartIo {
   /** Lines for the person at the terminal. */
   readonly say: (line: string) => void
+}
+
+export interface Running {
+  readonly url: string
+  stop(): Promise<void>
 }
 
 export interface PreparedDatabase {
@@ -38,123 +41,211 @@ export interface PreparedDatabase {
 /** The embedded PostgreSQL of the data directory, or the one that DATABASE_URL names. */
 export async function prepareDatabase(config: Config, log: Log, io: StartIo): Promise<PreparedDatabase> {
   if (config.databaseUrl !== null) return { url: config.databaseUrl.reveal(), stop: async () => {} }
-  const embedded = await startEmbedded({ dataDir: config.dataDir, log, onProgress: (line) => io.say(`  database: ${line}`) })
+  const embedded = await startEmbedded({ dataDir: config.dataDir, log, onProgress: (line) => io.say(`  ${line}`) })
   return { url: embedded.url, stop: () => embedded.stop() }
 }
 
-interface Demo {
-  readonly key: string
-}
-
-/** The first start of an empty installation: an organization with both buckets funded and a key, kept for later starts. */
-async function prepareDemo(app: App, config: Config): Promise<Demo | null> {
-  const file = join(config.dataDir, 'demo-key')
-  if ((await app.tenancy.listOrganizations({ limit: 1, before: null })).length > 0)
-    return existsSync(file) ? { key: (await readFile(file, 'utf8')).trim() } : null
-  const org = await app.tenancy.createOrganization({ name: 'Demo' })
-  const project = await app.tenancy.createProject({ orgId: org.id, name: 'First steps' })
-  if (project === null) throw new Error('the demo project could not be made')
-  const made = await app.tenancy.createKey({
-    projectId: project.id,
-    label: 'demo',
-    policy: 'ordinary_then_official',
-    allowCrossBalance: false,
-    models: null,
-    routes: null,
-    expiresAtMs: null,
-  })
-  if (made === null) throw new Error('the demo key could not be made')
-  for (const [bucket, amountNano] of Object.entries(DEMO_GRANTS) as Array<[keyof typeof DEMO_GRANTS, bigint]>) {
-    const accountId = await openAccount(app.database, org.id, bucket, BUILT_IN_BUCKETS[bucket].currency)
-    await app.writer.submit({ kind: 'grant', orgId: org.id, id: `${org.id.slice(0, -1)}${bucket === 'credit' ? 1 : 2}`, accountId, amountNano, reason: 'starter grant of the demo organization' })
-  }
-  await writeFile(file, `${made.secret}\n`, { mode: 0o600 })
-  return { key: made.secret }
-}
-
-function greeting(url: string, demo: Demo | null, model: string, sandboxed: boolean): string[] {
-  const lines = ['', `Tokens Forge ${packageVersion()} is ready: ${url}`]
-  if (demo === null) return lines
-  return [
-    ...lines,
-    '',
-    `  demo API key   ${demo.key}`,
-    ...(sandboxed ? ['  no channel is configured, so the built-in sandbox answers (no real model): see docs/first-run.md'] : []),
-    '',
-    'Try it:',
-    `  curl ${url}/v1/chat/completions -H "Authorization: Bearer ${demo.key}" -H "Content-Type: application/json" \\`,
-    `    -d '{"model":"${model}:official","messages":[{"role":"user","content":"Which balance pays for this?"}],"max_tokens":100}' -i`,
-    'then read the receipt whose id is in the x-request-id header:',
-    `  npx forge receipt <x-request-id>`,
-    '',
-  ]
-}
-
-/** One line per step, with how long it took. */
 async function step<T>(io: StartIo, name: string, work: () => Promise<T>): Promise<T> {
   const begun = performance.now()
   const result = await work()
-  io.say(`  ${name} (${((performance.now() - begun) / 1000).toFixed(1)} s)`)
+  io.say(`  ${name} (${Math.round((performance.now() - begun) / 100) / 10} s)`)
   return result
 }
 
-export interface Running {
+/** The first start of an empty installation: an organization with both buckets funded and a key, kept for later starts. */
+async function prepareDemo(app: App, config: Config): Promise<string | null> {
+  const file = join(config.dataDir, 'demo-key')
+  const known = await app.tenancy.listOrganizations({ limit: 1, before: null })
+  if (known.length > 0) return existsSync(file) ? (await readFile(file, 'utf8')).trim() : null
+  const org = await app.tenancy.createOrganization({ name: 'Demo' })
+  const project = await app.tenancy.createProject({ orgId: org.id, name: 'First steps' })
+  const made =
+    project === null
+      ? null
+      : await app.tenancy.createKey({
+          projectId: project.id,
+          label: 'demo',
+          policy: 'ordinary_then_official',
+          allowCrossBalance: false,
+          models: null,
+          routes: null,
+          expiresAtMs: null,
+        })
+  if (made === null) throw new Error('the demo organization could not be made')
+  for (const [bucket, amountNano] of Object.entries(DEMO_GRANTS) as Array<[keyof typeof DEMO_GRANTS, bigint]>) {
+    const accountId = await app.accounts.open(org.id, bucket, BUILT_IN_BUCKETS[bucket].currency)
+    // Derived ids: a start that is killed in between and begun again grants once.
+    const id = `${org.id.slice(0, -1)}${bucket === 'credit' ? 1 : 2}`
+    await app.writer.submit({ kind: 'grant', orgId: org.id, id, accountId, amountNano, reason: 'starter grant of the demo organization' })
+  }
+  await writeFile(file, `${made.secret}\n`, { mode: 0o600 })
+  return made.secret
+}
+
+interface Greeting {
   readonly url: string
-  stop(): Promise<void>
+  readonly demoKey: string | null
+  readonly model: string
+  readonly sandboxed: boolean
+  readonly operatorLink: string
 }
 
-interface WorkerSetting {
+function greet(io: StartIo, greeting: Greeting): void {
+  const { url, demoKey, model } = greeting
+  const lines = [
+    '',
+    `Tokens Forge ${packageVersion()} is ready: ${url}`,
+    '',
+    `  operator link  ${greeting.operatorLink}`,
+    '                 (works once; it hands the operator token to whoever opens it first)',
+  ]
+  if (demoKey !== null)
+    lines.push(
+      `  demo API key   ${demoKey}`,
+      ...(greeting.sandboxed ? ['  sandbox        no channel is configured: the built-in sandbox answers, no real model'] : []),
+      '',
+      'Send a request:',
+      `  curl -i ${url}/v1/chat/completions -H "Authorization: Bearer ${demoKey}" \\`,
+      `    -H "Content-Type: application/json" \\`,
+      `    -d '{"model":"${model}:official","max_tokens":100,"messages":[{"role":"user","content":"Which balance pays for this?"}]}'`,
+      '',
+      'Read its receipt (the id is in the x-request-id header):',
+      '  npx forge receipt <x-request-id>',
+    )
+  for (const line of [...lines, '']) io.say(line)
+}
+
+/** What a gateway process is given; children get it as a message, never on their command line. */
+export interface WorkerSetting {
   readonly databaseUrl: string
-  readonly sandboxUrl: string
   readonly operatorToken: string
+  readonly sandboxUrl: string | null
+  readonly config: { readonly host: string; readonly port: number; readonly configPath: string | null; readonly logLevel: Config['logLevel'] }
 }
 
-async function startApp(config: Config, setting: Omit<WorkerSetting, 'sandboxUrl'> & { sandboxUrl: () => string | Promise<string> }, log: Log): Promise<App> {
+async function buildWorker(setting: Omit<WorkerSetting, 'sandboxUrl'>, sandboxUrl: () => string | Promise<string>, log: Log): Promise<App> {
   return buildApp({
-    ...setting,
+    databaseUrl: setting.databaseUrl,
     role: APP_ROLE,
-    configPath: config.configPath,
+    configPath: setting.config.configPath,
     env: environment(),
+    operatorToken: setting.operatorToken,
+    sandboxUrl,
     log,
     version: packageVersion(),
   })
 }
 
-/** Prepares everything and serves in this process, or in `config.processes` child processes on one port. */
-export async function start(config: Config, io: StartIo): Promise<Running> {
-  const log = createLog(config.logLevel)
-  io.say(`Tokens Forge ${packageVersion()} starts`)
-  await mkdir(config.dataDir, { recursive: true })
-  const secret = config.operatorToken ?? (await loadOrCreateSecret(config.dataDir, 'operator-token'))
-  const operatorToken = secret.reveal()
-  const database = await step(io, 'database is up', () => prepareDatabase(config, log, io))
-  const stops: Array<() => Promise<void>> = [() => database.stop()]
-  const stop = async (): Promise<void> => {
-    for (const close of stops.reverse()) await close().catch((thrown) => log.error({ error: errorText(thrown) }, 'a part did not stop in order'))
+/** A gateway process of several: serves until its parent tells it to stop or is gone. */
+export async function runWorker(setting: WorkerSetting): Promise<Running> {
+  const log = createLog(setting.config.logLevel)
+  const sandboxUrl = (): string => {
+    if (setting.sandboxUrl === null) throw new Error('the configuration lost its channels; restart to use the sandbox')
+    return setting.sandboxUrl
   }
-  try {
-    await step(io, 'schema is current', () => migrate(database.url, { dir: MIGRATIONS, log }))
-    let sandbox: Sandbox | null = null
-    const sandboxUrl = async (): Promise<string> => {
-      if (sandbox === null) {
-        sandbox = await startSandbox({ log })
-        const running = sandbox
-        stops.push(() => running.close())
-      }
-      return `${sandbox.url}/v1`
-    }
-    const app = await startApp(config, { databaseUrl: database.url, operatorToken, sandboxUrl }, log)
-    stops.push(() => app.close(DRAIN_MS))
-    const demo = await step(io, 'gateway is built', () => prepareDemo(app, config))
-    const address = await app.api.listen({ host: config.host, port: config.port })
-    const url = `http://${address.host}:${address.port}`
-    const models = [...app.catalog.snapshot().models.values()]
-    const model = models.find((candidate) => candidate.name === 'gpt-5-mini') ?? models[0]
-    for (const line of greeting(url, demo, model?.name ?? 'gpt-5-mini', sandbox !== null)) io.say(line)
-    return { url, stop }
-  } catch (thrown) {
-    await stop()
-    throw thrown
+  const app = await buildWorker(setting, sandboxUrl, log)
+  const address = await app.api.listen({ host: setting.config.host, port: setting.config.port, reusePort: true })
+  return { url: `http://${address.host}:${address.port}`, stop: () => app.close(DRAIN_MS) }
+}
+
+/** Keeps `count` children alive; the kernel spreads connections over them. */
+async function startWorkers(setting: WorkerSetting, count: number, main: string, log: Log): Promise<{ stop(): Promise<void> }> {
+  const children = new Map<number, ChildProcess>()
+  let stopping = false
+  const launch = (slot: number): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const child = fork(main, ['worker'], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+      children.set(slot, child)
+      child.once('message', () => resolve())
+      child.once('exit', (code, signal) => {
+        reject(new Error(`a gateway process ended while starting (${signal ?? code})`))
+        if (stopping) return
+        log.error({ slot, code, signal }, 'a gateway process died; its holds are recovered, it is started again')
+        void sleep(RESTART_AFTER_MS).then(() => (stopping ? undefined : launch(slot).catch(() => {})))
+      })
+      child.send(setting)
+    })
+  await Promise.all(Array.from({ length: count }, (_, slot) => launch(slot)))
+  return {
+    async stop() {
+      stopping = true
+      const ended = [...children.values()].map((child) => new Promise<void>((resolve) => {
+        if (child.exitCode !== null || child.signalCode !== null) resolve()
+        else child.once('exit', () => resolve())
+      }))
+      for (const child of children.values()) child.kill('SIGTERM')
+      await Promise.all(ended)
+    },
   }
 }
 
+class Stack {
+  private readonly closers: Array<() => Promise<void>> = []
+  private readonly log: Log
+
+  constructor(log: Log) {
+    this.log = log
+  }
+
+  add(close: () => Promise<void>): void {
+    this.closers.push(close)
+  }
+
+  /** Last in, first out; a part that fails to stop does not keep the others up. */
+  async close(): Promise<void> {
+    for (const close of this.closers.splice(0).reverse())
+      await close().catch((thrown) => this.log.error({ error: errorText(thrown) }, 'a part did not stop in order'))
+  }
+}
+
+async function serve(config: Config, main: string, setting: WorkerSetting, app: App, stack: Stack, log: Log): Promise<string> {
+  if (config.processes === 1) {
+    const address = await app.api.listen({ host: config.host, port: config.port })
+    return `http://${address.host}:${address.port}`
+  }
+  await app.close(0)
+  const workers = await startWorkers(setting, config.processes, main, log)
+  stack.add(() => workers.stop())
+  return `http://${config.host}:${config.port}`
+}
+
+/**
+ * Prepares everything and serves, in this process or in `config.processes` child processes on one port.
+ * @param main the file that children are started with, as `main worker`
+ */
+export async function start(config: Config, io: StartIo, main: string): Promise<Running> {
+  const log = createLog(config.logLevel)
+  const stack = new Stack(log)
+  io.say(`Tokens Forge ${packageVersion()} starts`)
+  try {
+    await mkdir(config.dataDir, { recursive: true })
+    const operatorToken = (config.operatorToken ?? (await loadOrCreateSecret(config.dataDir, 'operator-token'))).reveal()
+    const database = await step(io, 'database is up', () => prepareDatabase(config, log, io))
+    stack.add(() => database.stop())
+    await step(io, 'schema is current', () => migrate(database.url, { dir: MIGRATIONS, log }))
+    let sandbox: Sandbox | null = null
+    const sandboxUrl = async (): Promise<string> => {
+      sandbox ??= await startSandbox({ log })
+      return `${sandbox.url}/v1`
+    }
+    stack.add(async () => sandbox?.close())
+    const shared = { databaseUrl: database.url, operatorToken, config }
+    const app = await step(io, 'gateway is built', () => buildWorker(shared, sandboxUrl, log))
+    let closed = false
+    stack.add(async () => {
+      if (!closed) await app.close(DRAIN_MS)
+    })
+    const demoKey = await prepareDemo(app, config)
+    const models = [...app.catalog.snapshot().models.values()]
+    const running: Sandbox | null = sandbox
+    const setting: WorkerSetting = { ...shared, sandboxUrl: running === null ? null : await sandboxUrl() }
+    closed = config.processes > 1
+    const url = await serve(config, main, setting, app, stack, log)
+    const model = models.find((candidate) => candidate.name === 'gpt-5-mini') ?? models[0]
+    greet(io, { url, demoKey, model: model?.name ?? 'gpt-5-mini', sandboxed: running !== null, operatorLink: `${url}/operator/${app.operatorCode}` })
+    return { url, stop: () => stack.close() }
+  } catch (thrown) {
+    await stack.close()
+    throw thrown
+  }
+}

@@ -70,7 +70,8 @@ function pathOf(path: string, query: Query): string {
 function failure(response: Response, text: string): ClientError {
   const parsed = parseJson(text)
   const problem = problemSchema.safeParse(parsed.ok ? parsed.value : null)
-  if (!problem.success) return new ClientError('unexpected', `The server answered ${response.status} in a form that is not ours.`)
+  if (!problem.success)
+    return new ClientError('unexpected', `The server answered ${response.status} in a form that is not ours.`)
   return new ClientError('refused', problem.data.detail, problem.data)
 }
 
@@ -81,7 +82,10 @@ function typed<S extends z.ZodType>(schema: S, value: Json): z.output<S> {
   const result = schema.safeParse(value)
   if (result.success) return value as z.output<S>
   const place = result.error.issues[0]?.path.map(String).join('.') ?? ''
-  throw new ClientError('unexpected', `The answer of the server has another shape than this client knows (${place}).`)
+  throw new ClientError(
+    'unexpected',
+    `The answer of the server has another shape than this client knows (${place}).`,
+  )
 }
 
 function createRequest(options: ClientOptions) {
@@ -95,7 +99,10 @@ function createRequest(options: ClientOptions) {
     path: string,
     more: { readonly query?: Query; readonly body?: unknown; readonly alsoStatus?: number } = {},
   ): Promise<z.output<S>> => {
-    const headers: Record<string, string> = { authorization: `Bearer ${options.token}`, accept: 'application/json' }
+    const headers: Record<string, string> = {
+      authorization: `Bearer ${options.token}`,
+      accept: 'application/json',
+    }
     if (more.body !== undefined) headers['content-type'] = 'application/json'
     let response: Response
     let text: string
@@ -113,7 +120,8 @@ function createRequest(options: ClientOptions) {
     }
     if (!response.ok && response.status !== more.alsoStatus) throw failure(response, text)
     const parsed = parseJson(text)
-    if (!parsed.ok) throw new ClientError('unexpected', `The answer of ${baseUrl} is not JSON: is it this gateway?`)
+    if (!parsed.ok)
+      throw new ClientError('unexpected', `The answer of ${baseUrl} is not JSON: is it this gateway?`)
     return typed(schema, parsed.value)
   }
 }

@@ -242,6 +242,8 @@ export async function connectDedicated(options: ConnectionOptions): Promise<Dedi
     },
     async close() {
       closing = true
+      // Whoever waits for the end of an unref'd connection must not be cut off by the end of the process.
+      ;(client as unknown as { ref(): void }).ref()
       await client.end()
     },
   }

@@ -164,8 +164,14 @@ async function attached(
   adopted: boolean,
 ): Promise<Attached> {
   presence.unref()
-  const known = await presence.maybeOne('select from pg_database where datname = $1', [DATABASE])
-  if (known === null) await presence.query(`create database ${DATABASE}`)
+  try {
+    const known = await presence.maybeOne('select from pg_database where datname = $1', [DATABASE])
+    if (known === null) await presence.query(`create database ${DATABASE}`)
+  } catch (thrown) {
+    // Left open it would count as a user for as long as this process lives.
+    await presence.close()
+    throw thrown
+  }
   return { presence, url: databaseUrl(paths, password, DATABASE), adopted }
 }
 

@@ -195,7 +195,8 @@ async function applyFile(
       await applyOnce(session, file, lockTimeoutMs)
       return true
     } catch (thrown) {
-      await session.query('rollback')
+      // On a lost connection the first error says why.
+      await session.query('rollback').catch(() => undefined)
       if (isUniqueViolation(thrown, 'forge_migration_pkey')) return false
       if (sqlState(thrown) !== '55P03' || attempt >= LOCK_ATTEMPTS) throw explained(file, thrown)
       log.warn({ migration: file.name, attempt }, 'a migration waits for a lock; trying again')

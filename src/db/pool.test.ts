@@ -214,7 +214,7 @@ test('a role applies from the first statement, whatever the URL or RESET ROLE sa
   const { url, database: owner } = await testDatabase(t, empty)
   const role = `db_test_${process.pid}`
   await owner.query(`create role ${role} nologin`)
-  const connection = `${url}&options=${encodeURIComponent('-c role=forge -c lock_timeout=77')}`
+  const connection = `${url}&options=${encodeURIComponent('-c role=none -c lock_timeout=77')}`
   const database = openDatabase({ connection, log: silentLog, max: 1, role })
   const user = 'select current_user::text as name'
   assert.deepEqual(await database.one(user), { name: role })
@@ -256,7 +256,7 @@ test('a deadlock and a serialization failure are retryable', async (t) => {
   assert.ok(isRetryable(Object.assign(new Error(), { code: '40001' })))
 })
 
-test('a server that is not there is a lost connection; a missing file or a bad password is not', async (t) => {
+test('a server that is not there is a lost connection; a missing file or database is not', async (t) => {
   const { url } = await testDatabase(t, empty)
   for (const connection of [
     'postgresql://a:b@localhost/c?host=%2Fnowhere',
@@ -267,11 +267,11 @@ test('a server that is not there is a lost connection; a missing file or a bad p
     await database.close()
   }
   const parsed = new URL(url)
-  parsed.password = 'wrong'
+  parsed.pathname = '/no_such_database'
   const database = openDatabase({ connection: parsed.toString(), log: silentLog })
   const refused = await failure(database.query('select 1'))
   await database.close()
-  assert.equal(sqlState(refused), '28P01')
+  assert.equal(sqlState(refused), '3D000')
   assert.ok(!isConnectionLoss(refused))
   assert.ok(!isConnectionLoss(Object.assign(new Error('no such file'), { code: 'ENOENT', syscall: 'open' })))
   for (const code of ['57P01', '57P02', '57P03', '08006', 'ECONNRESET']) {

@@ -1,0 +1,79 @@
+import type { ParseArgsOptionsConfig } from 'node:util'
+import type { Action, Actions, Command, Invocation } from '../command.ts'
+
+/** Commands about this installation itself: they are done by the composition root, not through the server. */
+
+const NAMES = [
+  'host',
+  'port',
+  'config',
+  'data-dir',
+  'database-url',
+  'redis-url',
+  'operator-token',
+  'master-key',
+  'processes',
+  'log-level',
+] as const
+const OPTIONS: ParseArgsOptionsConfig = Object.fromEntries(
+  NAMES.map((name) => [name, { type: 'string' as const }]),
+)
+
+const EXPLAIN = {
+  host: 'address to listen on (127.0.0.1; FORGE_HOST)',
+  port: 'port to listen on (8700; FORGE_PORT)',
+  config: 'path of forge.yaml (FORGE_CONFIG)',
+  'data-dir': 'where the embedded database and secrets are (./data; FORGE_DATA_DIR)',
+  'database-url': 'a PostgreSQL of your own (DATABASE_URL)',
+  'redis-url': 'for shared rate limits (REDIS_URL)',
+  'operator-token': 'else one is made and kept in the data directory (FORGE_OPERATOR_TOKEN)',
+  'master-key': 'encrypts stored secrets (FORGE_MASTER_KEY)',
+  processes: 'gateway processes on one port (FORGE_PROCESSES)',
+  'log-level': 'fatal, error, warn, info, debug, trace or silent (FORGE_LOG_LEVEL)',
+} satisfies Record<(typeof NAMES)[number], string>
+
+function delegated(
+  words: readonly string[],
+  action: keyof Actions,
+  summary: string,
+  example: string,
+): Command {
+  return {
+    words,
+    summary,
+    args: [],
+    options: OPTIONS,
+    explain: EXPLAIN,
+    example,
+    run: ({ actions, flags }: Invocation) => {
+      const run: Action = actions[action]
+      return run(flags)
+    },
+  }
+}
+
+const version: Command = {
+  words: ['version'],
+  summary: 'Shows the version',
+  args: [],
+  options: {},
+  explain: {},
+  example: 'forge version',
+  run: async ({ settings }) => ({
+    value: { version: settings.version, node: process.versions.node },
+    text: `tokens-forge ${settings.version} on Node ${process.versions.node}`,
+  }),
+}
+
+export const INSTALLATION_COMMANDS: readonly Command[] = [
+  delegated(['start'], 'start', 'Starts the gateway and everything it needs', 'forge start --port 8700'),
+  delegated(['migrate'], 'migrate', 'Brings the database to the schema of this version', 'forge migrate'),
+  delegated(
+    ['config', 'check'],
+    'configCheck',
+    'Checks forge.yaml and the settings; exits 3 with every fault',
+    'forge config check --config forge.yaml',
+  ),
+  delegated(['doctor'], 'doctor', 'Looks at everything that must be in order', 'forge doctor'),
+  version,
+]
