@@ -86,6 +86,8 @@ create table ledger.transfer (
   amount bigint not null,
   -- What was set aside before, for endings of holds.
   held bigint not null default 0,
+  -- What the reserve had asked for; a replay of it that comes after the ending must bring the same figure.
+  hold_asked bigint,
   reverses uuid,
   reason text,
   -- Commit order differs from id order; readers that follow the log go by (xid, …) below the oldest running one.
@@ -95,7 +97,9 @@ create table ledger.transfer (
   check (kind not in ('release', 'expire', 'refused') or amount = 0),
   check (kind <> 'charge' or amount <= 0),
   check (kind not in ('grant', 'topup') or amount > 0),
-  check (kind <> 'refund' or amount < 0)
+  check (kind <> 'refund' or amount < 0),
+  -- A correction by nothing would take a number of the walk without an entry.
+  check (kind <> 'adjust' or amount <> 0)
 );
 
 create table ledger.entry (
@@ -153,6 +157,8 @@ create table ledger.process (
   beat_at timestamptz not null default clock_timestamp()
 );
 
+-- Every function names pg_temp last in its path: unnamed, it would be searched first, and a caller's temporary type of
+-- the name of one of ours would run the caller's code with the owner's rights.
 create function ledger.refuse_change() returns trigger language plpgsql as $$
 begin
   raise exception '%.% is append-only', tg_table_schema, tg_table_name using errcode = 'restrict_violation';
@@ -167,7 +173,7 @@ begin
   end loop;
 end $$;
 
-create function ledger.entries_balance() returns trigger language plpgsql as $$
+create function ledger.entries_balance() returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   if exists (select from added group by org_id, transfer_id, currency having sum(amount) <> 0)
     or exists (select from added group by org_id, transfer_id having count(distinct currency) > 1 or count(*) < 2)
@@ -181,7 +187,7 @@ create trigger entries_balance after insert on ledger.entry
 
 -- Opens the account set of an organization and bucket, once.
 create function ledger.open_accounts(p_org uuid, p_bucket text, p_currency text) returns bigint
-language plpgsql security definer set search_path = pg_catalog as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare v_base bigint; v_currency text;
 begin
   select id, currency into v_base, v_currency from ledger.account
@@ -213,7 +219,8 @@ end $$;
 --   receipts are separate, shorter columns; r_op is the index (1-based) of the op whose success writes the receipt.
 -- Verdicts: 0 done · 1 done before (the same answer again) · 2 refused: not enough available · 3 another op has this id
 --   · 4 no such open hold · 5 not expired yet · 6 no such account · 7 the id was refused before
--- figure: reserve: what was set aside (refused: what was available) · settle: what the customer paid.
+-- figure: reserve: what was set aside (refused: what was available) · extend, renew: the total (refused: what was possible)
+--   · settle: what the customer paid · void, expire: 0 · funding: the signed movement · 0 with the verdicts 3 to 7.
 create function ledger.apply(
   p_process uuid,
   p_code smallint[], p_org uuid[], p_id uuid[], p_account bigint[], p_amount bigint[], p_minimum bigint[],
@@ -222,23 +229,24 @@ create function ledger.apply(
   r_route text[], r_model text[], r_charge bigint[], r_created timestamptz[], r_document text[],
   out verdict smallint[], out figure bigint[]
 ) language plpgsql security definer
-set search_path = pg_catalog
+set search_path = pg_catalog, pg_temp
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan set jit = off
 as $$
 declare
   n constant int := coalesce(array_length(p_code, 1), 0);
   now_at constant timestamptz := clock_timestamp();
   -- accounts of the batch, locked, by position
-  a_id bigint[]; a_posted bigint[]; a_held bigint[]; a_seq bigint[]; a_floor bigint[];
+  a_id bigint[]; a_org uuid[]; a_posted bigint[]; a_held bigint[]; a_seq bigint[]; a_floor bigint[];
   -- per op: position of its account, first op with the same id (its slot), and the slot's state
   pos int[]; slot int[];
   h_amount bigint[]; h_account bigint[]; h_asked bigint[]; h_expires timestamptz[];
-  t_kind text[]; t_asked bigint[]; t_amount bigint[]; t_account bigint[];
+  t_kind text[]; t_asked bigint[]; t_amount bigint[]; t_account bigint[]; t_held bigint[]; t_hold_asked bigint[];
   -- results used by the bulk writes
   seq_after bigint[] := array_fill(null::bigint, array[n]);
   posted_after bigint[] := array_fill(null::bigint, array[n]);
   written bigint[] := array_fill(0::bigint, array[n]);
   ended bigint[] := array_fill(null::bigint, array[n]);
+  wanted bigint[] := array_fill(null::bigint, array[n]);
   kinds text[] := array_fill(null::text, array[n]);
   opened boolean := false; changed boolean := false; closed boolean := false; moved boolean := false; lots boolean := false;
   i int; k int; s int; c smallint; amount bigint; available bigint; paid bigint;
@@ -248,10 +256,10 @@ begin
   if n = 0 then return; end if;
 
   -- Every account of the whole batch is locked in one order before anything is decided: two writers cannot deadlock.
-  select array_agg(x.id order by x.id), array_agg(x.posted order by x.id), array_agg(x.held order by x.id),
-         array_agg(x.seq order by x.id), array_agg(x.floor order by x.id)
-    into a_id, a_posted, a_held, a_seq, a_floor
-    from (select a.id, a.posted, a.held, a.seq, a.floor from ledger.account a
+  select array_agg(x.id order by x.id), array_agg(x.org_id order by x.id), array_agg(x.posted order by x.id),
+         array_agg(x.held order by x.id), array_agg(x.seq order by x.id), array_agg(x.floor order by x.id)
+    into a_id, a_org, a_posted, a_held, a_seq, a_floor
+    from (select a.id, a.org_id, a.posted, a.held, a.seq, a.floor from ledger.account a
           where a.id = any (select distinct u.id from unnest(p_account) u(id) where u.id is not null)
             and a.kind = 'customer'
           order by a.id for no key update) x;
@@ -261,9 +269,9 @@ begin
          array_agg(h.amount order by o.i), array_agg(h.account_id order by o.i), array_agg(h.asked order by o.i),
          array_agg(h.expires_at order by o.i),
          array_agg(t.kind order by o.i), array_agg(t.asked order by o.i), array_agg(t.amount order by o.i),
-         array_agg(t.account_id order by o.i)
-    into pos, slot, h_amount, h_account, h_asked, h_expires, t_kind, t_asked, t_amount, t_account
-    from (select u.org, u.id, u.i::int, array_position(a_id, u.account) as pos,
+         array_agg(t.account_id order by o.i), array_agg(t.held order by o.i), array_agg(t.hold_asked order by o.i)
+    into pos, slot, h_amount, h_account, h_asked, h_expires, t_kind, t_asked, t_amount, t_account, t_held, t_hold_asked
+    from (select u.org, u.id, u.i::int, width_bucket(u.account, a_id) as pos,
             (min(u.i) over (partition by u.org, u.id))::int as slot
           from unnest(p_org, p_id, p_account) with ordinality u(org, id, account, i)) o
     left join ledger.hold h on h.org_id = o.org and h.id = o.id
@@ -272,20 +280,23 @@ begin
   for i in 1 .. n loop
     c := p_code[i]; s := slot[i]; k := pos[i]; amount := p_amount[i];
     if c = 11 then continue; end if;
-    if k is null then verdict[i] := 6; continue; end if;
+    -- An account of another organization is as good as none: ids of accounts are easily guessed.
+    if k > 0 and a_id[k] = p_account[i] and a_org[k] = p_org[i] then null; else verdict[i] := 6; continue; end if;
 
     if c = 1 then
       if h_amount[s] is not null then
-        verdict[i] := case when h_account[s] = p_account[i] and h_asked[s] = amount then 1 else 3 end;
-        figure[i] := h_amount[s]; continue;
+        if h_account[s] = p_account[i] and h_asked[s] = amount then verdict[i] := 1; figure[i] := h_amount[s];
+        else verdict[i] := 3; end if;
+        continue;
       end if;
       if t_kind[s] is not null then
-        verdict[i] := case when t_account[s] is distinct from p_account[i] or t_asked[s] <> amount then 3
-                           when t_kind[s] = 'refused' then 7 else 1 end;
+        if t_account[s] = p_account[i] and t_hold_asked[s] = amount then verdict[i] := 1; figure[i] := t_held[s];
+        elsif t_account[s] = p_account[i] and t_kind[s] = 'refused' and t_asked[s] = amount then verdict[i] := 7;
+        else verdict[i] := 3; end if;
         continue;
       end if;
       available := a_posted[k] - a_held[k];
-      if available >= p_minimum[i] and available > 0 or amount = 0 then
+      if available >= least(p_minimum[i], amount) and available > 0 or amount = 0 then
         paid := least(amount, greatest(available, 0));
         a_held[k] := a_held[k] + paid;
         figure[i] := paid; ended[i] := null; kinds[i] := 'hold'; opened := true;
@@ -301,7 +312,7 @@ begin
       if c = 2 and amount > h_amount[s] then
         available := a_posted[k] - a_held[k];
         paid := least(amount, h_amount[s] + greatest(available, 0));
-        if paid < p_minimum[i] then verdict[i] := 2; figure[i] := paid; continue; end if;
+        if paid < least(p_minimum[i], amount) then verdict[i] := 2; figure[i] := paid; continue; end if;
         a_held[k] := a_held[k] + paid - h_amount[s];
         h_amount[s] := paid;
       end if;
@@ -310,10 +321,11 @@ begin
 
     elsif c in (4, 5, 6) then
       if t_kind[s] is not null then
-        verdict[i] := case when t_account[s] = p_account[i]
-            and t_kind[s] = case c when 4 then 'charge' when 5 then 'release' else 'expire' end
-            and t_asked[s] = amount then 1 else 3 end;
-        figure[i] := -t_amount[s]; continue;
+        if t_account[s] = p_account[i] and t_asked[s] = amount
+          and t_kind[s] = case c when 4 then 'charge' when 5 then 'release' else 'expire' end
+        then verdict[i] := 1; figure[i] := -t_amount[s];
+        else verdict[i] := 3; end if;
+        continue;
       end if;
       if h_amount[s] is null or h_account[s] <> p_account[i] then verdict[i] := 4; continue; end if;
       if c = 6 and h_expires[s] > now_at then verdict[i] := 5; continue; end if;
@@ -331,23 +343,25 @@ begin
       end if;
       ended[i] := h_amount[s]; closed := true; figure[i] := paid;
       kinds[i] := case c when 4 then 'charge' when 5 then 'release' else 'expire' end;
-      h_amount[s] := null;
+      wanted[i] := h_asked[s];
+      t_held[s] := h_amount[s]; t_hold_asked[s] := h_asked[s]; h_amount[s] := null;
       t_kind[s] := kinds[i]; t_asked[s] := amount; t_amount[s] := -paid; t_account[s] := p_account[i];
 
     else
       if t_kind[s] is not null or h_amount[s] is not null then
-        verdict[i] := case when t_account[s] = p_account[i] and t_asked[s] = amount
-            and t_kind[s] = case c when 7 then 'grant' when 8 then 'topup' when 9 then 'adjust' else 'refund' end
-          then 1 else 3 end;
-        figure[i] := t_amount[s]; continue;
+        if t_account[s] = p_account[i] and t_asked[s] = amount
+          and t_kind[s] = case c when 7 then 'grant' when 8 then 'topup' when 9 then 'adjust' else 'refund' end
+        then verdict[i] := 1; figure[i] := t_amount[s];
+        else verdict[i] := 3; end if;
+        continue;
       end if;
       paid := case when c = 10 then -amount else amount end;
       -- A correction by an operator may not create a debt; a refund of money that was spent may, and then blocks.
-      if c = 9 and a_posted[k] - a_held[k] + paid < least(a_floor[k], 0) and paid < 0 then
+      if c = 9 and paid < 0 and a_posted[k] - a_held[k] + paid < 0 then
         verdict[i] := 2; figure[i] := a_posted[k] - a_held[k]; continue;
       end if;
       a_posted[k] := a_posted[k] + paid; a_seq[k] := a_seq[k] + 1;
-      a_floor[k] := least(0, a_posted[k] - a_held[k]);
+      if c = 10 then a_floor[k] := least(a_floor[k], a_posted[k] - a_held[k]); end if;
       seq_after[i] := a_seq[k]; posted_after[i] := a_posted[k];
       figure[i] := paid; closed := true; moved := true; lots := lots or paid > 0;
       kinds[i] := case c when 7 then 'grant' when 8 then 'topup' when 9 then 'adjust' else 'refund' end;
@@ -364,20 +378,22 @@ begin
   if changed then
     update ledger.hold h set amount = u.figure, expires_at = now_at + u.ttl * interval '1 millisecond',
         progress = coalesce(u.note, h.progress), process_id = p_process
-      from (select distinct on (v.org, v.id) v.* from unnest(p_org, p_id, figure, p_ttl, p_note, kinds) with ordinality
-          v(org, id, figure, ttl, note, kind, i) where v.kind = 'change' order by v.org, v.id, v.i desc) u
+      from (select v.org, v.id, (array_agg(v.figure order by v.i desc))[1] as figure, (array_agg(v.ttl order by v.i desc))[1] as ttl,
+            (array_agg(v.note order by v.i desc) filter (where v.note is not null))[1] as note
+          from unnest(p_org, p_id, figure, p_ttl, p_note, kinds) with ordinality v(org, id, figure, ttl, note, kind, i)
+          where v.kind = 'change' group by v.org, v.id) u
       where h.org_id = u.org and h.id = u.id;
   end if;
   if closed then
     delete from ledger.hold h
       using unnest(p_org, p_id, ended) u(org, id, ended)
       where u.ended is not null and h.org_id = u.org and h.id = u.id;
-    insert into ledger.transfer (org_id, id, kind, account_id, asked, amount, held, reason)
+    insert into ledger.transfer (org_id, id, kind, account_id, asked, amount, held, hold_asked, reason)
       select u.org, u.id, u.kind, u.account, u.amount,
-          case u.kind when 'charge' then -u.figure when 'refused' then 0 else u.figure end, coalesce(u.ended, 0),
+          case u.kind when 'charge' then -u.figure when 'refused' then 0 else u.figure end, coalesce(u.ended, 0), u.wanted,
           case when u.code >= 5 then u.note end
-      from unnest(p_org, p_id, p_account, p_amount, figure, ended, kinds, p_note, p_code)
-        u(org, id, account, amount, figure, ended, kind, note, code)
+      from unnest(p_org, p_id, p_account, p_amount, figure, ended, wanted, kinds, p_note, p_code)
+        u(org, id, account, amount, figure, ended, wanted, kind, note, code)
       where u.kind not in ('hold', 'change');
   end if;
   if moved then
@@ -402,6 +418,11 @@ begin
       where u.kind in ('grant', 'topup', 'adjust') and u.figure > 0;
   end if;
   if array_length(r_op, 1) > 0 then
+    -- A document over another amount than the one that moves must never stand beside it.
+    if exists (select from unnest(r_op, r_charge) r(op, charge)
+        where verdict[r.op] = 0 and r.charge <> case p_code[r.op] when 4 then figure[r.op] else 0 end) then
+      raise exception 'a receipt states another charge than the one that is made' using errcode = 'integrity_constraint_violation';
+    end if;
     insert into ledger.receipt (org_id, id, project_id, api_key_id, run_id, status, bucket, route, model, charge, created_at, document)
       select p_org[r.op], r.id, r.project, r.key, r.run, r.status, r.bucket, r.route, r.model, r.charge, r.created, r.document
       from unnest(r_op, r_id, r_project, r_key, r_run, r_status, r_bucket, r_route, r_model, r_charge, r_created, r_document)
@@ -410,21 +431,23 @@ begin
       on conflict do nothing;
   end if;
   if a_id is not null then
-    update ledger.account a set posted = u.posted, held = u.held, seq = u.seq, floor = u.floor
+    -- The floor follows a debt upwards as it is paid off, so that the constraint on the row never allows a new one.
+    update ledger.account a set posted = u.posted, held = u.held, seq = u.seq,
+        floor = greatest(u.floor, least(0, u.posted - u.held))
       from unnest(a_id, a_posted, a_held, a_seq, a_floor) u(id, posted, held, seq, floor)
-      where a.id = u.id and (a.posted, a.held, a.seq, a.floor) is distinct from (u.posted, u.held, u.seq, u.floor);
+      where a.id = u.id and (a.posted, a.held, a.seq) is distinct from (u.posted, u.held, u.seq);
   end if;
 end $$;
 
 create function ledger.beat(p_process uuid) returns void
-language sql security definer set search_path = pg_catalog as $$
+language sql security definer set search_path = pg_catalog, pg_temp as $$
   insert into ledger.process (id) values (p_process)
   on conflict (id) do update set beat_at = clock_timestamp();
 $$;
 
 -- A process that ended in order takes its row with it; holds it left (none, if it drained) are recovered like any other.
 create function ledger.leave(p_process uuid) returns void
-language sql security definer set search_path = pg_catalog as $$
+language sql security definer set search_path = pg_catalog, pg_temp as $$
   delete from ledger.process where id = p_process;
 $$;
 

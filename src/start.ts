@@ -1,4 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -9,6 +10,7 @@ import { BUILT_IN_BUCKETS } from './contract/index.ts'
 import { migrate, startEmbedded } from './db/index.ts'
 import { errorText, type Log } from './kernel/index.ts'
 import { type Sandbox, startSandbox } from './sandbox/index.ts'
+import { issueOperatorCode } from './tenancy/index.ts'
 import { MIGRATIONS, packageVersion } from './installation.ts'
 
 /**
@@ -236,13 +238,14 @@ export async function start(config: Config, io: StartIo, main: string): Promise<
       if (!closed) await app.close(DRAIN_MS)
     })
     const demoKey = await prepareDemo(app, config)
+    const operatorCode = await issueOperatorCode(app.database, randomBytes)
     const models = [...app.catalog.snapshot().models.values()]
     const running: Sandbox | null = sandbox
     const setting: WorkerSetting = { ...shared, sandboxUrl: running === null ? null : await sandboxUrl() }
     closed = config.processes > 1
     const url = await serve(config, main, setting, app, stack, log)
     const model = models.find((candidate) => candidate.name === 'gpt-5-mini') ?? models[0]
-    greet(io, { url, demoKey, model: model?.name ?? 'gpt-5-mini', sandboxed: running !== null, operatorLink: `${url}/operator/${app.operatorCode}` })
+    greet(io, { url, demoKey, model: model?.name ?? 'gpt-5-mini', sandboxed: running !== null, operatorLink: `${url}/operator/${operatorCode}` })
     return { url, stop: () => stack.close() }
   } catch (thrown) {
     await stack.close()

@@ -1,5 +1,5 @@
-import { closest, distance } from 'fastest-levenshtein'
 import { z } from 'zod'
+import { nearestName } from '../catalog/index.ts'
 
 export interface FieldError {
   readonly field: string
@@ -10,19 +10,16 @@ export type Validated =
   | { readonly ok: true; readonly value: unknown }
   | { readonly ok: false; readonly errors: readonly FieldError[] }
 
-/** Farther than this is another word, not a slip of the finger. */
-const NEAR = 3
-
 function fieldNames(schema: z.ZodType): readonly string[] {
   return schema instanceof z.ZodObject ? Object.keys(schema.shape) : []
 }
 
 function unknownField(name: string, known: readonly string[]): string {
   if (known.length === 0) return 'is not known; nothing is taken here'
-  const nearest = closest(name, known)
-  return distance(name, nearest) <= NEAR
-    ? `is not known; did you mean ${nearest}?`
-    : `is not known; known are ${known.join(', ')}`
+  const nearest = nearestName(name, known)
+  return nearest === undefined
+    ? `is not known; known are ${known.join(', ')}`
+    : `is not known; did you mean ${nearest}?`
 }
 
 function explain(schema: z.ZodType, issues: readonly z.core.$ZodIssue[]): readonly FieldError[] {

@@ -1,8 +1,8 @@
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util'
-import { closest, distance } from 'fastest-levenshtein'
 import { errorText } from '../kernel/index.ts'
 import { type Command, type Flags, UsageError } from './command.ts'
 import { callOf } from './help.ts'
+import { nearestWord } from './nearest.ts'
 
 /** From words to a command and its arguments. Whatever is not understood is refused, with what was probably meant. */
 
@@ -20,11 +20,9 @@ export interface Parsed {
   readonly flags: Flags
 }
 
-const NEAR = 3
-
-function nearest(word: string, known: readonly string[]): string {
-  const candidate = known.length === 0 ? '' : closest(word, known)
-  return candidate !== '' && distance(word, candidate) <= NEAR ? `; did you mean ${candidate}?` : ''
+function meant(word: string, known: readonly string[]): string {
+  const candidate = nearestWord(word, known)
+  return candidate === null ? '' : `; did you mean ${candidate}?`
 }
 
 /** The command with the most words that the arguments begin with: `receipt list` before `receipt`. */
@@ -39,8 +37,9 @@ export function findCommand(commands: readonly Command[], words: readonly string
 export function unknownCommand(commands: readonly Command[], words: readonly string[]): UsageError {
   const names = commands.map((command) => command.words.join(' '))
   const asked = words.slice(0, 2).join(' ')
-  const meant = nearest(asked, names) || nearest(words[0] ?? '', names)
-  return new UsageError(`There is no command "${asked}"${meant}`)
+  return new UsageError(
+    `There is no command "${asked}"${meant(asked, names) || meant(words[0] ?? '', names)}`,
+  )
 }
 
 function parseFlags(command: Command, argv: readonly string[]) {
@@ -52,7 +51,7 @@ function parseFlags(command: Command, argv: readonly string[]) {
     const message =
       unknown === undefined
         ? errorText(thrown)
-        : `There is no option --${unknown}${nearest(
+        : `There is no option --${unknown}${meant(
             `--${unknown}`,
             Object.keys(options).map((name) => `--${name}`),
           )}`

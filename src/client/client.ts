@@ -45,20 +45,24 @@ const REFUSED = new Set(['ECONNREFUSED', 'ENOENT', 'EHOSTUNREACH', 'ENETUNREACH'
 
 type Method = 'GET' | 'POST' | 'PATCH'
 
-function causeCode(thrown: unknown): string {
-  const cause = thrown instanceof Error ? thrown.cause : undefined
-  return cause instanceof Error && 'code' in cause ? String(cause.code) : ''
+/** fetch says only that it failed; why is in the cause. */
+function causeOf(thrown: unknown): unknown {
+  return thrown instanceof Error && thrown.cause instanceof Error ? thrown.cause : thrown
+}
+
+function codeOf(thrown: unknown): string {
+  return thrown instanceof Error && 'code' in thrown ? String(thrown.code) : ''
 }
 
 function unreachable(thrown: unknown, baseUrl: string): ClientError {
   if (thrown instanceof Error && thrown.name === 'TimeoutError')
     return new ClientError('timeout', `${baseUrl} did not answer in time.`)
-  if (REFUSED.has(causeCode(thrown)))
+  if (REFUSED.has(codeOf(causeOf(thrown))))
     return new ClientError(
       'unreachable',
       `Nothing answers at ${baseUrl}: is the gateway running? Start it with npm start.`,
     )
-  return new ClientError('unreachable', `${baseUrl} cannot be reached: ${errorText(thrown)}`)
+  return new ClientError('unreachable', `${baseUrl} cannot be reached: ${errorText(causeOf(thrown))}`)
 }
 
 function pathOf(path: string, query: Query): string {

@@ -266,6 +266,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
     this.controller?.pause()
     this.time.pause()
     this.options.res.once('drain', () => {
+      if (this.settled) return
       this.time.resume()
       this.controller?.resume()
     })
@@ -305,7 +306,8 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
       servedModel: state?.servedModel ?? null,
       serviceTier: state?.serviceTier ?? null,
       hasOutput: (state?.delivered.events ?? 0) > 0,
-      bytesRead: this.bytesRead,
+      // As of the usage, so that the charge told beside it in the stream is the one that is made.
+      bytesRead: state?.usageSeen === true ? state.usageAtBytes : this.bytesRead,
       tokensEstimated: Math.ceil(state?.delivered.tokens ?? 0),
     }
   }

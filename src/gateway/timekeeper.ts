@@ -82,9 +82,12 @@ export class Timekeeper {
     this.arm()
   }
 
+  /** The timer was set for a slow reader, much later than the next idle deadline. */
   resume(): void {
     this.pausedMs = null
     this.touch()
+    this.stop()
+    this.arm()
   }
 
   elapsedMs(): number {

@@ -4,6 +4,8 @@
  * here, in one pass that never recurses.
  */
 
+import { parseJson } from '../kernel/index.ts'
+
 export interface Span {
   readonly start: number
   readonly end: number
@@ -49,6 +51,13 @@ function trimEnd(bytes: Buffer, end: number): number {
   return at
 }
 
+/** A key may be spelt with escapes: who reads the parsed object and who edits the bytes must mean the same member. */
+function keyText(bytes: Buffer, start: number, end: number): string {
+  const raw = bytes.toString('utf8', start, end)
+  const parsed = raw.includes('\\') ? parseJson(raw) : null
+  return parsed !== null && parsed.ok && typeof parsed.value === 'string' ? parsed.value : raw.slice(1, -1)
+}
+
 /** One walk over the bytes; malformed JSON gives some answer and is left to the parser to refuse. */
 class Walker {
   readonly members = new Map<string, Span>()
@@ -76,7 +85,7 @@ class Walker {
   private string(at: number): number {
     const end = stringEnd(this.bytes, at)
     if (this.depth === 1 && !this.keySeen && this.valueStart === -1) {
-      this.key = this.bytes.toString('utf8', at + 1, end - 1)
+      this.key = keyText(this.bytes, at, end)
       this.keySeen = true
     } else this.begin(at)
     return end

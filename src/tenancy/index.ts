@@ -2,6 +2,7 @@ export { hashApiKey, keyPrefix, looksLikeApiKey, makeApiKey } from './api-key.ts
 export type { KeyChange, KeyChanged, NewKey, StoredKeyState } from './directory.ts'
 export { cleanName, NAME_MAX } from './names.ts'
 export { openTenancy, type Tenancy, type TenancyOptions } from './open.ts'
+export { issueOperatorCode, redeemOperatorCode } from './operator-link.ts'
 export type { ApiKeyInfo, ApiKeyRecord, Organization, Page, Project, Run } from './records.ts'
 export type { RunQuery, RunRef } from './runs.ts'
 export { mayUseModel, type RouteAccess, routeAccess } from './scope.ts'

@@ -9,6 +9,7 @@ import { listLedgerEntries } from './list-ledger-entries.ts'
 import { listModels } from './list-models.ts'
 import { listReceipts } from './list-receipts.ts'
 import { getMetrics } from './metrics.ts'
+import { openOperatorLink } from './open-operator-link.ts'
 import { createOrganization, listOrganizations } from './organizations.ts'
 import { createProject, listProjects } from './projects.ts'
 import { getRun, listRuns } from './runs.ts'
@@ -34,4 +35,5 @@ export const OPERATIONS: readonly Operation[] = [
   getLive,
   getReady,
   getMetrics,
+  openOperatorLink,
 ]

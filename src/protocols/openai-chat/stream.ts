@@ -29,6 +29,8 @@ export interface ChatStreamState {
   /** The last usage object that was not null, raw. */
   usage: Json | undefined
   usageSeen: boolean
+  /** Bytes of the stream up to the block with the last usage: what came after it cannot be among its tokens. */
+  usageAtBytes: number
   finishSeen: boolean
   doneSeen: boolean
   /** Message of an error event, as the upstream worded it (not for customers). */
@@ -90,10 +92,23 @@ function withoutNullUsage(bytes: Buffer): Buffer {
   return Buffer.concat(pieces)
 }
 
+/**
+ * The last event of a stream that ended without its blank line, with one; null when it broke off within the event: half
+ * a line would swallow the error event that follows it.
+ */
+function wholeEvent(rest: Buffer): Buffer | null {
+  const data = eventData(rest)
+  if (data === null || (data !== '[DONE]' && !parseJson(data).ok)) return null
+  const last = rest.at(-1)
+  const lineEnded = last === 0x0a || last === 0x0d
+  return Buffer.concat([rest, Buffer.from(lineEnded ? '\n' : '\n\n')])
+}
+
 export function createChatStreamReader(options: ChatStreamOptions): ChatStreamReader {
   const state: ChatStreamState = {
     usage: undefined,
     usageSeen: false,
+    usageAtBytes: 0,
     finishSeen: false,
     doneSeen: false,
     error: null,
@@ -102,22 +117,28 @@ export function createChatStreamReader(options: ChatStreamOptions): ChatStreamRe
     delivered: { events: 0, bytes: 0, tokens: 0 },
   }
   let carry: Buffer | null = null
+  let takenBytes = 0
 
   function lookInto(event: Buffer): Buffer | null {
     const data = eventData(event)
     const parsed = data === null ? null : parseJson(data)
-    if (parsed === null || !parsed.ok || !isObject(parsed.value)) return event
+    if (parsed === null || !parsed.ok || !isObject(parsed.value)) return state.error === null ? event : null
     const body = parsed.value
     const error = body['error']
     if (error !== undefined && error !== null && state.error === null)
       state.error =
         isObject(error) && typeof error['message'] === 'string' ? error['message'] : JSON.stringify(error)
     const usage = findUsage(body)
+    if (usage !== undefined && usage !== null) {
+      state.usage = usage
+      state.usageSeen = true
+      state.usageAtBytes = takenBytes
+    }
+    // The upstream's own words may name its keys and hosts, and what follows them would hide the error event of ours.
+    if (state.error !== null) return null
     if (usage === undefined || usage === null) return event
-    state.usage = usage
-    state.usageSeen = true
     const bare = isArray(body['choices']) && body['choices'].length === 0
-    if (!options.wantsUsage && bare && (error === undefined || error === null)) return null
+    if (!options.wantsUsage && bare) return null
     const note = options.wantsUsage && isObject(body['usage']) ? options.annotate(usage) : null
     if (note === null) return event
     const annotated = { ...body, usage: { ...(body['usage'] as JsonObject), tf: note } }
@@ -125,6 +146,7 @@ export function createChatStreamReader(options: ChatStreamOptions): ChatStreamRe
   }
 
   function take(block: Buffer): FeedResult {
+    takenBytes += block.length
     const output = countDeltas(block, state.delivered)
     if (state.servedModel === null) state.servedModel = stringMember(block, MODEL_KEY)
     if (state.serviceTier === null) state.serviceTier = stringMember(block, TIER_KEY)
@@ -153,10 +175,9 @@ export function createChatStreamReader(options: ChatStreamOptions): ChatStreamRe
         : take(end === bytes.length ? bytes : bytes.subarray(0, end))
     },
     flush() {
-      if (carry === null) return { ok: true, forward: null, output: false }
-      const rest = carry
+      const rest = carry === null ? null : wholeEvent(carry)
       carry = null
-      return take(rest)
+      return rest === null ? { ok: true, forward: null, output: false } : take(rest)
     },
   }
 }
