@@ -70,7 +70,9 @@ export function startCpuMeter(trees: Readonly<Record<string, number>>): () => Cp
   return () => {
     const wallSeconds = (performance.now() - begun) / 1000
     const after = now()
-    const seconds = Object.fromEntries(Object.keys(before).map((name) => [name, (after[name] ?? 0) - (before[name] ?? 0)]))
+    const seconds = Object.fromEntries(
+      Object.keys(before).map((name) => [name, (after[name] ?? 0) - (before[name] ?? 0)]),
+    )
     const known = Object.values(seconds).reduce((sum, value) => sum + value, 0)
     return {
       seconds,

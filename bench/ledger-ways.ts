@@ -18,6 +18,12 @@ export interface Way {
   close(): Promise<void>
 }
 
+export const WAYS = {
+  writer: 'ledger writer',
+  call: 'one call per operation',
+  plain: 'a transaction per operation',
+} as const
+
 export const RESERVED_NANO = 5_000_000n
 export const CHARGED_NANO = 3_123_456n
 const CONNECTIONS = 16
@@ -29,7 +35,13 @@ const KEY = ids.uuid()
 
 /** Of the size and make of a real one: what the gateway freezes for a request with one attempt. */
 function documentOf(id: Uuid, prose: number): string {
-  const candidate = { route: 'ordinary', channel: 'provider-a', public: 'Provider A', role: 'primary', outcome: 'tried' }
+  const candidate = {
+    route: 'ordinary',
+    channel: 'provider-a',
+    public: 'Provider A',
+    role: 'primary',
+    outcome: 'tried',
+  }
   return JSON.stringify({
     v: 1,
     id,
@@ -37,9 +49,18 @@ function documentOf(id: Uuid, prose: number): string {
     key: { id: `key_${id.slice(0, 26)}`, label: 'bench', prefix: 'tf-abcdef' },
     endpoint: 'openai.chat_completions',
     model: 'bench-model',
-    decision: { policy: 'ordinary_then_official', rule: 'bucket.by_route', bucket: BUCKET, candidates: [candidate] },
+    decision: {
+      policy: 'ordinary_then_official',
+      rule: 'bucket.by_route',
+      bucket: BUCKET,
+      candidates: [candidate],
+    },
     usage: { counts: { input: 137, cache_read: 0, output: 112 }, source: 'upstream' },
-    charge: { currency: 'USD', total: '0.003123456', lines: [{ meter: 'input', quantity: 137, unit: '0.000001' }] },
+    charge: {
+      currency: 'USD',
+      total: '0.003123456',
+      lines: [{ meter: 'input', quantity: 137, unit: '0.000001' }],
+    },
     text: 'x'.repeat(prose),
   })
 }
@@ -79,14 +100,20 @@ const settleOp = ({ orgId, accountId }: Account, id: Uuid): LedgerOp => ({
 })
 
 const open = (url: string, max: number, role?: string): Database =>
-  openDatabase({ connection: url, log: silentLog, max, ...(role === undefined ? {} : { role }), statementTimeoutMs: 60_000 })
+  openDatabase({
+    connection: url,
+    log: silentLog,
+    max,
+    ...(role === undefined ? {} : { role }),
+    statementTimeoutMs: 60_000,
+  })
 
 /** The product's writer: what queued while a batch was under way is the next batch. */
 export function ourWriter(url: string): Way {
   const database = open(url, 2, 'forge_app')
   const writer = createLedgerWriter({ database, processId: ids.uuid(), log: silentLog })
   return {
-    name: 'ledger writer',
+    name: WAYS.writer,
     reserve: async (account, id) => (await writer.submit(reserveOp(account, id))).verdict === 'done',
     async settle(account, id) {
       const { verdict } = await writer.submit(settleOp(account, id))
@@ -116,7 +143,7 @@ export function callPerOperation(url: string): Way {
     return await best.writer.submit(op)
   }
   return {
-    name: 'one call per operation',
+    name: WAYS.call,
     reserve: async (account, id) => (await submit(reserveOp(account, id))).verdict === 'done',
     async settle(account, id) {
       const { verdict } = await submit(settleOp(account, id))
@@ -140,29 +167,61 @@ const PLAIN_TABLES = `
     created_at timestamptz not null default now());`
 
 /** What one would write without thinking of load: a transaction with a row lock for every operation. It keeps less. */
-export async function transactionPerOperation(url: string, accounts: readonly Account[], fundsNano: Nano): Promise<Way> {
+export async function transactionPerOperation(
+  url: string,
+  accounts: readonly Account[],
+  fundsNano: Nano,
+): Promise<Way> {
   const database = open(url, CONNECTIONS)
   await database.query(PLAIN_TABLES)
-  await database.query('insert into plain.account (id, posted) select unnest($1::bigint[]), $2 on conflict do nothing', [
-    accounts.map(({ accountId }) => String(accountId)),
-    String(fundsNano),
-  ])
+  await database.query(
+    'insert into plain.account (id, posted) select unnest($1::bigint[]), $2 on conflict do nothing',
+    [accounts.map(({ accountId }) => String(accountId)), String(fundsNano)],
+  )
   return {
-    name: 'a transaction per operation',
+    name: WAYS.plain,
     reserve: ({ accountId }, id) =>
       database.tx(async (tx) => {
-        const { free } = await tx.one<{ free: bigint }>({ name: 'r1', text: 'select posted - held as free from plain.account where id = $1 for update', values: [accountId] })
+        const { free } = await tx.one<{ free: bigint }>({
+          name: 'r1',
+          text: 'select posted - held as free from plain.account where id = $1 for update',
+          values: [accountId],
+        })
         if (free < RESERVED_NANO) return false
-        await tx.query({ name: 'r2', text: 'insert into plain.hold (id, account_id, amount, intent) values ($1, $2, $3, $4)', values: [id, accountId, RESERVED_NANO, intentOf(id)] })
-        await tx.query({ name: 'r3', text: 'update plain.account set held = held + $2 where id = $1', values: [accountId, RESERVED_NANO] })
+        await tx.query({
+          name: 'r2',
+          text: 'insert into plain.hold (id, account_id, amount, intent) values ($1, $2, $3, $4)',
+          values: [id, accountId, RESERVED_NANO, intentOf(id)],
+        })
+        await tx.query({
+          name: 'r3',
+          text: 'update plain.account set held = held + $2 where id = $1',
+          values: [accountId, RESERVED_NANO],
+        })
         return true
       }),
     settle: ({ accountId }, id) =>
       database.tx(async (tx) => {
-        await tx.one({ name: 's1', text: 'select posted from plain.account where id = $1 for update', values: [accountId] })
-        const hold = await tx.one<{ amount: bigint }>({ name: 's2', text: 'update plain.hold set ended = true where id = $1 and not ended returning amount', values: [id] })
-        await tx.query({ name: 's3', text: 'insert into plain.charge (id, account_id, amount, document) values ($1, $2, $3, $4)', values: [id, accountId, CHARGED_NANO, receiptOf(id)] })
-        await tx.query({ name: 's4', text: 'update plain.account set posted = posted - $2, held = held - $3 where id = $1', values: [accountId, CHARGED_NANO, hold.amount] })
+        await tx.one({
+          name: 's1',
+          text: 'select posted from plain.account where id = $1 for update',
+          values: [accountId],
+        })
+        const hold = await tx.one<{ amount: bigint }>({
+          name: 's2',
+          text: 'update plain.hold set ended = true where id = $1 and not ended returning amount',
+          values: [id],
+        })
+        await tx.query({
+          name: 's3',
+          text: 'insert into plain.charge (id, account_id, amount, document) values ($1, $2, $3, $4)',
+          values: [id, accountId, CHARGED_NANO, receiptOf(id)],
+        })
+        await tx.query({
+          name: 's4',
+          text: 'update plain.account set posted = posted - $2, held = held - $3 where id = $1',
+          values: [accountId, CHARGED_NANO, hold.amount],
+        })
       }),
     close: () => database.close(),
   }
@@ -176,7 +235,14 @@ export async function openFunded(url: string, count: number, fundsNano: Nano): P
     Array.from({ length: count }, async (): Promise<Account> => {
       const orgId = ids.uuid()
       const accountId = await openAccount(database, orgId, BUCKET, 'USD')
-      await writer.submit({ kind: 'grant', orgId, id: ids.uuid(), accountId, amountNano: fundsNano, reason: 'bench' })
+      await writer.submit({
+        kind: 'grant',
+        orgId,
+        id: ids.uuid(),
+        accountId,
+        amountNano: fundsNano,
+        reason: 'bench',
+      })
       return { orgId, accountId }
     }),
   )

@@ -11,10 +11,11 @@ import {
   ourWriter,
   RESERVED_NANO,
   transactionPerOperation,
+  WAYS,
   type Way,
 } from './ledger-ways.ts'
 import { figure, foreign, type Goal, median, percentile, table } from './report.ts'
-import { startDatabase, type Stand } from './stand.ts'
+import { type Stand, startDatabase } from './stand.ts'
 
 /** The ledger alone: reserve+settle pairs, 256 in flight, fsync on, receipts on, three ways interleaved. */
 
@@ -42,7 +43,12 @@ interface Loop {
 }
 
 /** One of many that never rest: reserve, settle, and again. */
-async function worker(way: Way, accounts: readonly Account[], loop: Loop, goesOn: () => boolean): Promise<void> {
+async function worker(
+  way: Way,
+  accounts: readonly Account[],
+  loop: Loop,
+  goesOn: () => boolean,
+): Promise<void> {
   while (goesOn()) {
     const account = accounts[Math.floor(Math.random() * accounts.length)]
     if (account === undefined) throw new Error('no account')
@@ -59,7 +65,12 @@ async function worker(way: Way, accounts: readonly Account[], loop: Loop, goesOn
   }
 }
 
-async function measure(way: Way, accounts: readonly Account[], databasePid: number, seconds: number): Promise<Run> {
+async function measure(
+  way: Way,
+  accounts: readonly Account[],
+  databasePid: number,
+  seconds: number,
+): Promise<Run> {
   const loop: Loop = { pairs: 0, refused: 0, latenciesMs: [] }
   let over = false
   const workers = Array.from({ length: IN_FLIGHT }, () => worker(way, accounts, loop, () => !over))
@@ -74,7 +85,7 @@ async function measure(way: Way, accounts: readonly Account[], databasePid: numb
   over = true
   await Promise.all(workers)
   if (loop.refused > 0) throw new Error('a funded account was refused')
-  const perOp = (total: number | undefined): number => ((total ?? 0) * 1e6) / (pairs * 2)
+  const perOp = (total = 0): number => (total * 1e6) / (pairs * 2)
   return {
     way: way.name,
     accounts: accounts.length,
@@ -98,18 +109,34 @@ async function temptOverdraft(url: string, way: Way): Promise<string> {
   const balance = (await readBalances(database, poor.orgId))[0]
   await database.close()
   const expected = RESERVED_NANO * POOR_PAIRS - CHARGED_NANO * BigInt(loop.pairs)
-  if (balance === undefined || balance.heldNano !== 0n || balance.postedNano !== expected || balance.postedNano < 0n)
-    throw new Error(`overdraft or loss: ${balance?.postedNano} posted, ${balance?.heldNano} held, ${expected} expected`)
+  if (
+    balance === undefined ||
+    balance.heldNano !== 0n ||
+    balance.postedNano !== expected ||
+    balance.postedNano < 0n
+  )
+    throw new Error(
+      `overdraft or loss: ${balance?.postedNano} posted, ${balance?.heldNano} held, ${expected} expected`,
+    )
   if (loop.refused === 0) throw new Error('the poor account was never refused: nothing was shown')
   return `${loop.pairs} pairs paid, ${loop.refused} refused, ${balance.postedNano} nano left: no overdraft`
 }
 
 async function audit(url: string): Promise<string> {
-  const database = openDatabase({ connection: url, log: silentLog, max: 1, statementTimeoutMs: 600_000, queryTimeoutMs: 600_000 })
+  const database = openDatabase({
+    connection: url,
+    log: silentLog,
+    max: 1,
+    statementTimeoutMs: 600_000,
+    queryTimeoutMs: 610_000,
+  })
   const checks = await auditLedger(database)
   await database.close()
   const broken = checks.filter((check) => !check.ok)
-  if (broken.length > 0) throw new Error(`invariants broken: ${broken.map((check) => `${check.name}: ${check.detail}`).join('; ')}`)
+  if (broken.length > 0)
+    throw new Error(
+      `invariants broken: ${broken.map((check) => `${check.name}: ${check.detail}`).join('; ')}`,
+    )
   return `${checks.length} invariants hold`
 }
 
@@ -121,11 +148,15 @@ export interface Measured {
 }
 
 export async function measureLedger(stand: Stand, quick: boolean): Promise<Measured> {
-  const database = await startDatabase(stand)
+  const database = await startDatabase(stand, 'ledger')
   const spread = await openFunded(database.url, ACCOUNTS, FUNDS_NANO)
   const hot = spread.slice(0, 1)
   const ours = ourWriter(database.url)
-  const ways = [ours, callPerOperation(database.url), await transactionPerOperation(database.url, spread, FUNDS_NANO)]
+  const ways = [
+    ours,
+    callPerOperation(database.url),
+    await transactionPerOperation(database.url, spread, FUNDS_NANO),
+  ]
   const runs: Run[] = []
   for (let round = 0; round < ROUNDS; round++)
     for (const accounts of [hot, spread])
@@ -133,13 +164,14 @@ export async function measureLedger(stand: Stand, quick: boolean): Promise<Measu
   const notes = [await temptOverdraft(database.url, ours)]
   for (const way of ways) await way.close()
   notes.push(await audit(database.url))
-  await database.stop()
   return { runs, goals: goalsOf(runs), notes, text: textOf(runs) }
 }
 
 function goalsOf(runs: readonly Run[]): Goal[] {
-  const of = (way: string, accounts: number): readonly Run[] => runs.filter((run) => run.way === way && run.accounts === accounts)
-  const rate = (way: string, accounts: number): number => median(of(way, accounts).map((run) => run.pairsPerSecond))
+  const of = (way: string, accounts: number): readonly Run[] =>
+    runs.filter((run) => run.way === way && run.accounts === accounts)
+  const rate = (way: string, accounts: number): number =>
+    median(of(way, accounts).map((run) => run.pairsPerSecond))
   const noise = Math.max(...runs.map((run) => run.foreignCores))
   const goal = (name: string, value: number, limit: number, unit: Goal['unit'] = '×'): Goal => ({
     name,
@@ -149,14 +181,20 @@ function goalsOf(runs: readonly Run[]): Goal[] {
     sense: 'at least',
     foreignCores: noise,
   })
-  const [writer, call, plain] = ['ledger writer', 'one call per operation', 'a transaction per operation']
-  if (writer === undefined || call === undefined || plain === undefined) return []
   return [
-    goal('ledger: pairs, one call per operation on 16 connections, one hot balance', rate(writer, 1) / rate(call, 1), 8),
-    goal('ledger: the same, 1,000 balances', rate(writer, ACCOUNTS) / rate(call, ACCOUNTS), 8),
-    goal('ledger: pairs, a transaction per operation, one hot balance', rate(writer, 1) / rate(plain, 1), 20),
-    goal('ledger: reserve+settle pairs, 256 in flight, one hot balance', rate(writer, 1), 10_000, '/s'),
-    goal('ledger: the same, 1,000 balances', rate(writer, ACCOUNTS), 10_000, '/s'),
+    goal(
+      'ledger: pairs, one call per operation on 16 connections, one hot balance',
+      rate(WAYS.writer, 1) / rate(WAYS.call, 1),
+      8,
+    ),
+    goal('ledger: the same, 1,000 balances', rate(WAYS.writer, ACCOUNTS) / rate(WAYS.call, ACCOUNTS), 8),
+    goal(
+      'ledger: pairs, a transaction per operation, one hot balance',
+      rate(WAYS.writer, 1) / rate(WAYS.plain, 1),
+      20,
+    ),
+    goal('ledger: reserve+settle pairs, 256 in flight, one hot balance', rate(WAYS.writer, 1), 10_000, '/s'),
+    goal('ledger: the same, 1,000 balances', rate(WAYS.writer, ACCOUNTS), 10_000, '/s'),
   ]
 }
 

@@ -1,4 +1,4 @@
-import { createServer, type ServerResponse } from 'node:http'
+import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type Dispatcher, Pool } from 'undici'
 
@@ -24,7 +24,11 @@ class Pipe implements Dispatcher.DispatchHandler {
     this.controller = controller
   }
 
-  onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: Record<string, string | string[] | undefined>): void {
+  onResponseStart(
+    _controller: Dispatcher.DispatchController,
+    status: number,
+    headers: IncomingHttpHeaders,
+  ): void {
     const { 'content-type': type, 'content-length': length } = headers
     this.res.writeHead(status, {
       ...(type === undefined ? {} : { 'content-type': type }),
@@ -47,7 +51,12 @@ class Pipe implements Dispatcher.DispatchHandler {
   }
 }
 
-const pool = new Pool(process.argv[2] ?? '', { connections: 1024, pipelining: 1, headersTimeout: 0, bodyTimeout: 0 })
+const pool = new Pool(process.argv[2] ?? '', {
+  connections: 1024,
+  pipelining: 1,
+  headersTimeout: 0,
+  bodyTimeout: 0,
+})
 
 const server = createServer((req, res) => {
   const pieces: Buffer[] = []

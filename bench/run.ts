@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { measureGateway } from './gateway.ts'
-import { measureLedger, type Measured } from './ledger.ts'
+import { type Measured, measureLedger } from './ledger.ts'
 import { goalTable } from './report.ts'
 import { openStand } from './stand.ts'
 
@@ -16,9 +16,12 @@ import { openStand } from './stand.ts'
 const PARTS = ['ledger', 'gateway', 'streams'] as const
 type Part = (typeof PARTS)[number]
 
-const { values } = parseArgs({ options: { quick: { type: 'boolean' }, only: { type: 'string' }, json: { type: 'boolean' } } })
+const { values } = parseArgs({
+  options: { quick: { type: 'boolean' }, only: { type: 'string' }, json: { type: 'boolean' } },
+})
 const only = PARTS.find((part) => part === values.only)
-if (values.only !== undefined && only === undefined) throw new Error(`--only takes one of ${PARTS.join(', ')}`)
+if (values.only !== undefined && only === undefined)
+  throw new Error(`--only takes one of ${PARTS.join(', ')}`)
 const wants = (part: Part): boolean => only === undefined || only === part
 const quick = values.quick ?? false
 const say = (text: string): void => {
@@ -27,13 +30,21 @@ const say = (text: string): void => {
 
 function revision(): string {
   try {
-    return execFileSync('git', ['describe', '--always', '--dirty'], { cwd: import.meta.dirname, stdio: ['ignore', 'pipe', 'ignore'] }).toString().trim()
+    return execFileSync('git', ['describe', '--always', '--dirty'], {
+      cwd: import.meta.dirname,
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+      .toString()
+      .trim()
   } catch {
     return 'unknown'
   }
 }
 
-async function measured(name: string, work: (say: (text: string) => void) => Promise<Measured>): Promise<Measured> {
+async function measured(
+  name: string,
+  work: (say: (text: string) => void) => Promise<Measured>,
+): Promise<Measured> {
   say(`\n## ${name}\n`)
   const result = await work(say)
   say(result.text)
@@ -49,12 +60,21 @@ try {
   const results: Measured[] = []
   if (wants('ledger')) results.push(await measured('Ledger', () => measureLedger(stand, quick)))
   if (wants('gateway') || wants('streams'))
-    results.push(await measured('Gateway', (tell) => measureGateway(stand, { quick, json: wants('gateway'), streams: wants('streams'), say: tell })))
+    results.push(
+      await measured('Gateway', (tell) =>
+        measureGateway(stand, { quick, json: wants('gateway'), streams: wants('streams'), say: tell }),
+      ),
+    )
   const goals = results.flatMap((result) => result.goals)
   say(`\n## Goals\n\n${goalTable(goals)}`)
   if (values.json === true) {
-    const [runs, notes] = [results.flatMap((result) => result.runs), results.flatMap((result) => result.notes)]
-    process.stdout.write(`${JSON.stringify({ about, warning: stand.warning, goals, runs, notes }, null, 2)}\n`)
+    const [runs, notes] = [
+      results.flatMap((result) => result.runs),
+      results.flatMap((result) => result.notes),
+    ]
+    process.stdout.write(
+      `${JSON.stringify({ about, warning: stand.warning, goals, runs, notes }, null, 2)}\n`,
+    )
   }
 } finally {
   await stand.close()

@@ -26,6 +26,8 @@ export interface Stand {
   /** Runs to its end. @returns what it printed */
   call(command: string, args: readonly string[], core: Core): Promise<string>
   move(pid: number, core: Core): void
+  /** Called when the stand is closed, the last one first. */
+  onClose(work: () => Promise<void>): void
   close(): Promise<void>
 }
 
@@ -82,14 +84,17 @@ function firstLine(child: ChildProcess): Promise<Record<string, unknown>> {
       const line = text.split('\n').find((each) => each.startsWith('{'))
       if (line !== undefined && text.includes('\n')) resolve(JSON.parse(line) as Record<string, unknown>)
     })
-    child.once('exit', (code) => reject(new Error(`${child.spawnfile} ended with ${code} before it was ready: ${text}`)))
+    child.once('exit', (code) =>
+      reject(new Error(`${child.spawnfile} ended with ${code} before it was ready: ${text}`)),
+    )
   })
 }
 
 async function portOpen(child: ChildProcess, port: number): Promise<Record<string, unknown>> {
   child.stdout?.resume()
   while (!(await accepts(port))) {
-    if (child.exitCode !== null) throw new Error(`${child.spawnfile} ended with ${child.exitCode} before it was ready`)
+    if (child.exitCode !== null)
+      throw new Error(`${child.spawnfile} ended with ${child.exitCode} before it was ready`)
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
   return { port }
@@ -111,22 +116,30 @@ export function openStand(): Stand {
   const dir = mkdtempSync(join(tmpdir(), 'forge-bench-'))
   // An embedded database that root starts runs as another user, who must be able to reach its folder.
   chmodSync(dir, 0o711)
-  const children: ChildProcess[] = []
+  const closings: Array<() => Promise<void>> = []
   const pins = availableParallelism() > 1 && canPin()
   const pinned = (core: Core, command: string, args: readonly string[]): [string, string[]] =>
     pins && core !== 'any' ? ['taskset', ['-c', String(core), command, ...args]] : [command, [...args]]
   return {
     dir,
-    warning: pins ? null : 'processes could not be bound to cores (no taskset, or one core): read nothing into these figures',
+    warning: pins
+      ? null
+      : 'processes could not be bound to cores (no taskset, or one core): read nothing into these figures',
     async run(command, args, options = {}) {
       const [program, argv] = pinned(options.core ?? 'any', command, args)
-      const child = spawn(program, argv, { env: options.env ?? process.env, stdio: ['ignore', 'pipe', 'inherit'] })
-      children.push(child)
+      const child = spawn(program, argv, {
+        env: options.env ?? process.env,
+        stdio: ['ignore', 'pipe', 'inherit'],
+      })
+      closings.push(() => stop(child))
       const failed = new Promise<never>((_resolve, reject) => {
         child.once('error', reject)
         setTimeout(() => reject(new Error(`${command} was not ready in time`)), READY_MS).unref()
       })
-      const ready = await Promise.race([options.port === undefined ? firstLine(child) : portOpen(child, options.port), failed])
+      const ready = await Promise.race([
+        options.port === undefined ? firstLine(child) : portOpen(child, options.port),
+        failed,
+      ])
       return { pid: child.pid ?? 0, ready }
     },
     call(command, args, core) {
@@ -138,14 +151,23 @@ export function openStand(): Stand {
           text += piece
         })
         child.once('error', reject)
-        child.once('close', (code) => (code === 0 ? resolve(text) : reject(new Error(`${command} ended with ${code}`))))
+        child.once('close', (code) =>
+          code === 0 ? resolve(text) : reject(new Error(`${command} ended with ${code}`)),
+        )
       })
     },
     move(pid, core) {
-      if (pins) execFileSync('taskset', ['-a', '-cp', core === 'any' ? `0-${availableParallelism() - 1}` : String(core), String(pid)])
+      if (pins)
+        execFileSync('taskset', [
+          '-a',
+          '-cp',
+          core === 'any' ? `0-${availableParallelism() - 1}` : String(core),
+          String(pid),
+        ])
     },
+    onClose: (work) => void closings.push(work),
     async close() {
-      for (const child of children.reverse()) await stop(child)
+      for (const work of closings.splice(0).reverse()) await work()
       rmSync(dir, { recursive: true, force: true })
     },
   }
@@ -162,16 +184,20 @@ export interface BenchDatabase {
   readonly url: string
   /** Of the server; its CPU time is that of its tree. */
   readonly pid: number
-  stop(): Promise<void>
 }
 
-/** A database of its own, as durable as in production, migrated. */
-export async function startDatabase(stand: Stand): Promise<BenchDatabase> {
-  const embedded: EmbeddedDatabase = await startEmbedded({ dataDir: join(stand.dir, 'data'), log: silentLog, durable: true })
+/** A database in the stand's folder, as durable as in production, migrated; down again with the stand. */
+export async function startDatabase(stand: Stand, name: string): Promise<BenchDatabase> {
+  const embedded: EmbeddedDatabase = await startEmbedded({
+    dataDir: join(stand.dir, name),
+    log: silentLog,
+    durable: true,
+  })
+  stand.onClose(() => embedded.stop())
   await migrate(embedded.url, { dir: join(ROOT, 'migrations'), log: silentLog })
   const database = openDatabase({ connection: embedded.url, log: silentLog, max: 1 })
   const { pid } = await database.one<{ pid: number }>('select pg_backend_pid() as pid')
   const server = parentPid(pid)
   await database.close()
-  return { url: embedded.url, pid: server, stop: () => embedded.stop() }
+  return { url: embedded.url, pid: server }
 }

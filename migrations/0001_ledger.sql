@@ -175,9 +175,8 @@ end $$;
 
 create function ledger.entries_balance() returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-  if exists (select from added group by org_id, transfer_id, currency having sum(amount) <> 0)
-    or exists (select from added group by org_id, transfer_id having count(distinct currency) > 1 or count(*) < 2)
-  then
+  if exists (select from added group by org_id, transfer_id
+      having sum(amount) <> 0 or count(*) < 2 or min(currency) <> max(currency)) then
     raise exception 'a transfer does not sum to zero in one currency' using errcode = 'integrity_constraint_violation';
   end if;
   return null;
@@ -281,7 +280,7 @@ begin
     c := p_code[i]; s := slot[i]; k := pos[i]; amount := p_amount[i];
     if c = 11 then continue; end if;
     -- An account of another organization is as good as none: ids of accounts are easily guessed.
-    if k > 0 and a_id[k] = p_account[i] and a_org[k] = p_org[i] then null; else verdict[i] := 6; continue; end if;
+    if (k > 0 and a_id[k] = p_account[i] and a_org[k] = p_org[i]) is not true then verdict[i] := 6; continue; end if;
 
     if c = 1 then
       if h_amount[s] is not null then
@@ -322,7 +321,7 @@ begin
     elsif c in (4, 5, 6) then
       if t_kind[s] is not null then
         if t_account[s] = p_account[i] and t_asked[s] = amount
-          and t_kind[s] = case c when 4 then 'charge' when 5 then 'release' else 'expire' end
+          and t_kind[s] = (case c when 4 then 'charge' when 5 then 'release' else 'expire' end)
         then verdict[i] := 1; figure[i] := -t_amount[s];
         else verdict[i] := 3; end if;
         continue;
@@ -350,7 +349,7 @@ begin
     else
       if t_kind[s] is not null or h_amount[s] is not null then
         if t_account[s] = p_account[i] and t_asked[s] = amount
-          and t_kind[s] = case c when 7 then 'grant' when 8 then 'topup' when 9 then 'adjust' else 'refund' end
+          and t_kind[s] = (case c when 7 then 'grant' when 8 then 'topup' when 9 then 'adjust' else 'refund' end)
         then verdict[i] := 1; figure[i] := t_amount[s];
         else verdict[i] := 3; end if;
         continue;

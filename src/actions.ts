@@ -1,12 +1,12 @@
 import { readFile } from 'node:fs/promises'
+import { createLog } from './app.ts'
 import { ConfigFaults, faultText, parseForgeYaml } from './catalog/index.ts'
 import { type Actions, EXIT, type Flags, type Outcome } from './cli/index.ts'
 import { createClient } from './client/index.ts'
 import { type Config, environment, readConfig } from './config.ts'
 import { MigrationError, migrate, openDatabase, pendingMigrations } from './db/index.ts'
-import { errorText, silentLog, systemClock } from './kernel/index.ts'
-import { createLog } from './app.ts'
 import { MIGRATIONS } from './installation.ts'
+import { errorText, silentLog, systemClock } from './kernel/index.ts'
 import { prepareDatabase, type Running, runWorker, start, type WorkerSetting } from './start.ts'
 
 /** The commands about this installation: what the command line may ask of the composition root. */
@@ -20,19 +20,26 @@ interface Io {
 function faultsOutcome(faults: ConfigFaults['faults']): Outcome {
   return {
     value: { ok: false, faults },
-    text: [`${faults.length} fault${faults.length === 1 ? '' : 's'}:`, ...faults.map((fault) => `  ${faultText(fault)}`)].join('\n'),
+    text: [
+      `${faults.length} fault${faults.length === 1 ? '' : 's'}:`,
+      ...faults.map((fault) => `  ${faultText(fault)}`),
+    ].join('\n'),
     exit: EXIT.configuration,
   }
 }
 
-async function withConfig(flags: Flags, run: (config: Config) => Promise<Outcome | number>): Promise<Outcome | number> {
+async function withConfig(
+  flags: Flags,
+  run: (config: Config) => Promise<Outcome | number>,
+): Promise<Outcome | number> {
   const read = readConfig(flags)
   if (!read.ok) return faultsOutcome(read.faults)
   try {
     return await run(read.config)
   } catch (thrown) {
     if (thrown instanceof ConfigFaults) return faultsOutcome(thrown.faults)
-    if (thrown instanceof MigrationError) return { value: { ok: false, error: thrown.message }, text: thrown.message, exit: EXIT.configuration }
+    if (thrown instanceof MigrationError)
+      return { value: { ok: false, error: thrown.message }, text: thrown.message, exit: EXIT.configuration }
     throw thrown
   }
 }
@@ -54,7 +61,9 @@ function untilTold(running: Running): Promise<void> {
 
 /** A gateway process of several: its setting comes as the first message of its parent. */
 export async function workerMain(): Promise<number> {
-  const setting = await new Promise<WorkerSetting>((resolve) => process.once('message', (message) => resolve(message as WorkerSetting)))
+  const setting = await new Promise<WorkerSetting>((resolve) =>
+    process.once('message', (message) => resolve(message as WorkerSetting)),
+  )
   const running = await runWorker(setting)
   process.send?.('ready')
   await untilTold(running)
@@ -63,7 +72,10 @@ export async function workerMain(): Promise<number> {
 
 async function configCheck(config: Config): Promise<Outcome> {
   if (config.configPath === null) {
-    return { value: { ok: true, config: null }, text: 'There is no forge.yaml: the starter catalog is served by the sandbox.' }
+    return {
+      value: { ok: true, config: null },
+      text: 'There is no forge.yaml: the starter catalog is served by the sandbox.',
+    }
   }
   const parsed = parseForgeYaml(await readFile(config.configPath, 'utf8'), environment())
   if (!parsed.ok) return faultsOutcome(parsed.faults)
@@ -96,7 +108,13 @@ async function lookAtServer(config: Config): Promise<string> {
 
 async function requestReadiness(url: string): Promise<{ ready: boolean; detail: string }> {
   const ready = await createClient({ baseUrl: url, token: '' }).getReady()
-  return { ready: ready.ready, detail: ready.checks.filter((check) => !check.ok).map((check) => `${check.name} ${check.detail}`).join(', ') }
+  return {
+    ready: ready.ready,
+    detail: ready.checks
+      .filter((check) => !check.ok)
+      .map((check) => `${check.name} ${check.detail}`)
+      .join(', '),
+  }
 }
 
 async function lookAtDatabase(config: Config): Promise<string> {
@@ -109,7 +127,8 @@ async function lookAtDatabase(config: Config): Promise<string> {
       [systemClock.nowMs()],
     )
     const pending = await pendingMigrations(url, { dir: MIGRATIONS })
-    if (Math.abs(skew) > 300) throw new Error(`the clocks of this machine and of the database differ by ${Math.round(skew)} s`)
+    if (Math.abs(skew) > 300)
+      throw new Error(`the clocks of this machine and of the database differ by ${Math.round(skew)} s`)
     return `PostgreSQL ${version}, ${pending.length === 0 ? 'schema current' : `${pending.length} migrations pending (forge migrate)`}`
   } finally {
     await database.close()

@@ -5,10 +5,18 @@ import { type Catalog, loadPriceVersion, openCatalog } from './catalog/index.ts'
 import type { AuditReport, Readiness } from './contract/index.ts'
 import { type Database, listen, openDatabase } from './db/index.ts'
 import { createGateway, type Gateway } from './gateway/index.ts'
-import { createIdSource, errorText, type Log, systemClock } from './kernel/index.ts'
-import { type AccountBook, auditLedger, createAccountBook, createLedgerWriter, type LedgerWriter, type Recovery, startRecovery } from './ledger/index.ts'
+import { createIdSource, errorText, type IdSource, type Log, systemClock } from './kernel/index.ts'
+import {
+  type AccountBook,
+  auditLedger,
+  createAccountBook,
+  createLedgerWriter,
+  type LedgerWriter,
+  type Recovery,
+  startRecovery,
+} from './ledger/index.ts'
 import { auditReceipts, createReceiptReader } from './receipts/index.ts'
-import { type Tenancy, openTenancy } from './tenancy/index.ts'
+import { openTenancy, type Tenancy } from './tenancy/index.ts'
 
 /** The composition root: the only file that constructs. `start.ts` prepares what it is given. */
 
@@ -40,7 +48,10 @@ export interface App {
 }
 
 export function createLog(level: string): Log {
-  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ fd: 2, sync: false })) as Log
+  return pino(
+    { level, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    pino.destination({ fd: 2, sync: false }),
+  ) as Log
 }
 
 /** Pools apart: traffic of the console must never make the ledger wait, nor an audit either of them. */
@@ -65,7 +76,12 @@ function openPools(options: AppOptions) {
 
 function collectMetrics(writer: LedgerWriter, gateway: Gateway): readonly Metric[] {
   const { counters } = gateway
-  const gauge = (name: string, help: string, value: number): Metric => ({ name, help, type: 'gauge', samples: [{ value }] })
+  const gauge = (name: string, help: string, value: number): Metric => ({
+    name,
+    help,
+    type: 'gauge',
+    samples: [{ value }],
+  })
   const counts = (name: string, help: string, label: string, map: ReadonlyMap<string, number>): Metric => ({
     name,
     help,
@@ -78,9 +94,24 @@ function collectMetrics(writer: LedgerWriter, gateway: Gateway): readonly Metric
     gauge('forge_requests_active', 'Gateway requests under way.', counters.active),
     gauge('forge_holds_open', 'Holds of requests that run in this process.', gateway.openHolds()),
     counts('forge_requests_total', 'Gateway requests by how they ended.', 'status', counters.byStatus),
-    counts('forge_settlements_total', 'Settled requests by row of the settlement matrix.', 'settlement', counters.bySettlement),
-    { name: 'forge_streams_total', help: 'Streams begun.', type: 'counter', samples: [{ value: counters.streams }] },
-    { name: 'forge_late_settlements_total', help: 'Settlements that came after recovery.', type: 'counter', samples: [{ value: counters.lateSettlements }] },
+    counts(
+      'forge_settlements_total',
+      'Settled requests by row of the settlement matrix.',
+      'settlement',
+      counters.bySettlement,
+    ),
+    {
+      name: 'forge_streams_total',
+      help: 'Streams begun.',
+      type: 'counter',
+      samples: [{ value: counters.streams }],
+    },
+    {
+      name: 'forge_late_settlements_total',
+      help: 'Settlements that came after recovery.',
+      type: 'counter',
+      samples: [{ value: counters.lateSettlements }],
+    },
   ]
 }
 
@@ -91,52 +122,93 @@ async function readiness(database: Database, writer: LedgerWriter, leaving: bool
   )
   const checks = [
     answer,
-    { name: 'ledger', ok: writer.healthy, detail: writer.healthy ? `${writer.depth} operations under way` : 'does not answer' },
+    {
+      name: 'ledger',
+      ok: writer.healthy,
+      detail: writer.healthy ? `${writer.depth} operations under way` : 'does not answer',
+    },
     { name: 'accepting', ok: !leaving, detail: leaving ? 'shutting down' : 'yes' },
   ]
   return { ready: checks.every((check) => check.ok), checks }
 }
 
-export async function buildApp(options: AppOptions): Promise<App> {
-  const { log } = options
+function createAudit(database: Database): () => Promise<AuditReport> {
+  return async () => {
+    const versionExists = async (id: string): Promise<boolean> =>
+      (await loadPriceVersion(database, id)) !== null
+    const checks = [...(await auditLedger(database)), ...(await auditReceipts(database, versionExists))]
+    return { ok: checks.every((check) => check.ok), checks }
+  }
+}
+
+interface Parts {
+  readonly pools: ReturnType<typeof openPools>
+  readonly writer: LedgerWriter
+  readonly accounts: AccountBook
+  readonly tenancy: Tenancy
+  readonly catalog: Catalog
+  readonly gateway: Gateway
+  readonly recovery: Recovery
+  readonly ids: IdSource
+}
+
+async function buildParts(options: AppOptions): Promise<Parts> {
+  const { log, configPath, env, sandboxUrl } = options
   const clock = systemClock
   const ids = createIdSource(clock.nowMs, randomBytes)
   const processId = ids.uuid()
   const pools = openPools(options)
+  const database = pools.app
   const writer = createLedgerWriter({ database: pools.ledger, processId, log })
-  const accounts = createAccountBook(pools.app)
-  const tenancy = await openTenancy({ database: pools.app, listen, clock, ids, randomBytes, log })
-  const catalog = await openCatalog({
-    database: pools.app,
-    configPath: options.configPath,
-    env: options.env,
-    ids,
+  const accounts = createAccountBook(database)
+  const tenancy = await openTenancy({ database, listen, clock, ids, randomBytes, log })
+  const catalog = await openCatalog({ database, configPath, env, ids, clock, log, sandboxUrl })
+  const gateway = createGateway({
+    database,
+    writer,
+    accounts,
+    tenancy,
+    catalog,
+    processId,
     clock,
+    ids,
     log,
-    sandboxUrl: options.sandboxUrl,
+    random: Math.random,
   })
-  const gateway = createGateway({ database: pools.app, writer, accounts, tenancy, catalog, processId, clock, ids, log, random: Math.random })
-  const recovery = startRecovery({ database: pools.app, processId, log, recover: (hold) => gateway.recover(hold) })
-  const receipts = createReceiptReader(pools.app)
+  const recovery = startRecovery({ database, processId, log, recover: (hold) => gateway.recover(hold) })
+  return { pools, writer, accounts, tenancy, catalog, gateway, recovery, ids }
+}
+
+/** In the order of what leans on what: callers first, then requests, then money, then connections. */
+async function closeParts(parts: Parts, api: Api, patienceMs: number): Promise<void> {
+  const { pools, writer, tenancy, catalog, gateway, recovery } = parts
+  const closed = api.close(patienceMs + 5_000)
+  await gateway.drain(patienceMs)
+  await closed
+  await recovery.close()
+  await writer.drain()
+  await gateway.close()
+  await catalog.close()
+  await tenancy.close()
+  await Promise.all([pools.ledger.close(), pools.app.close(), pools.audit.close()])
+}
+
+export async function buildApp(options: AppOptions): Promise<App> {
+  const parts = await buildParts(options)
+  const { pools, writer, accounts, tenancy, catalog, gateway, recovery, ids } = parts
   let leaving = false
-  const audit = async (): Promise<AuditReport> => {
-    const checks = [
-      ...(await auditLedger(pools.audit)),
-      ...(await auditReceipts(pools.audit, async (id) => (await loadPriceVersion(pools.audit, id)) !== null)),
-    ]
-    return { ok: checks.every((check) => check.ok), checks: [...checks] }
-  }
+  const audit = createAudit(pools.audit)
   const api = createApi({
     database: pools.app,
     tenancy,
     catalog,
     ledger: { writer, accounts },
-    receipts,
+    receipts: createReceiptReader(pools.app),
     gateway,
     operatorToken: options.operatorToken,
-    clock,
+    clock: systemClock,
     ids,
-    log,
+    log: options.log,
     ready: () => readiness(pools.app, writer, leaving),
     metrics: () => collectMetrics(writer, gateway),
     audit,
@@ -152,17 +224,9 @@ export async function buildApp(options: AppOptions): Promise<App> {
     gateway,
     recovery,
     audit,
-    async close(patienceMs) {
+    close(patienceMs) {
       leaving = true
-      const closed = api.close(patienceMs + 5_000)
-      await gateway.drain(patienceMs)
-      await closed
-      await recovery.close()
-      await writer.drain()
-      await gateway.close()
-      await catalog.close()
-      await tenancy.close()
-      await Promise.all([pools.ledger.close(), pools.app.close(), pools.audit.close()])
+      return closeParts(parts, api, patienceMs)
     },
   }
 }

@@ -19,7 +19,8 @@ const io = {
 function clientSettings() {
   const read = readConfig({})
   const config = read.ok ? read.config : null
-  const host = config?.host === '0.0.0.0' || config?.host === '::' ? '127.0.0.1' : (config?.host ?? '127.0.0.1')
+  const host =
+    config?.host === '0.0.0.0' || config?.host === '::' ? '127.0.0.1' : (config?.host ?? '127.0.0.1')
   return {
     url: `http://${host}:${config?.port ?? 8700}`,
     async operatorToken(): Promise<string | null> {
@@ -43,7 +44,12 @@ async function main(): Promise<number> {
   const line = (write: (text: string) => void) => (text: string) => write(`${text}\n`)
   const ids = createIdSource(systemClock.nowMs, randomBytes)
   return runCli(argv, {
-    settings: { ...clientSettings(), language: language(), version: packageVersion(), newId: () => ids.uuid() },
+    settings: {
+      ...clientSettings(),
+      language: language(),
+      version: packageVersion(),
+      newId: () => ids.uuid(),
+    },
     actions: createActions({ out: line(io.out), err: line(io.err) }, import.meta.filename),
     io,
   })

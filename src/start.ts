@@ -8,10 +8,10 @@ import { type App, buildApp, createLog } from './app.ts'
 import { type Config, environment, loadOrCreateSecret } from './config.ts'
 import { BUILT_IN_BUCKETS } from './contract/index.ts'
 import { migrate, startEmbedded } from './db/index.ts'
+import { MIGRATIONS, packageVersion } from './installation.ts'
 import { errorText, type Log } from './kernel/index.ts'
 import { type Sandbox, startSandbox } from './sandbox/index.ts'
 import { issueOperatorCode } from './tenancy/index.ts'
-import { MIGRATIONS, packageVersion } from './installation.ts'
 
 /**
  * `forge start`: database, schema, sandbox, demo, gateway, in this order, with a line for each step; and everything
@@ -43,7 +43,11 @@ export interface PreparedDatabase {
 /** The embedded PostgreSQL of the data directory, or the one that DATABASE_URL names. */
 export async function prepareDatabase(config: Config, log: Log, io: StartIo): Promise<PreparedDatabase> {
   if (config.databaseUrl !== null) return { url: config.databaseUrl.reveal(), stop: async () => {} }
-  const embedded = await startEmbedded({ dataDir: config.dataDir, log, onProgress: (line) => io.say(`  ${line}`) })
+  const embedded = await startEmbedded({
+    dataDir: config.dataDir,
+    log,
+    onProgress: (line) => io.say(`  ${line}`),
+  })
   return { url: embedded.url, stop: () => embedded.stop() }
 }
 
@@ -74,11 +78,20 @@ async function prepareDemo(app: App, config: Config): Promise<string | null> {
           expiresAtMs: null,
         })
   if (made === null) throw new Error('the demo organization could not be made')
-  for (const [bucket, amountNano] of Object.entries(DEMO_GRANTS) as Array<[keyof typeof DEMO_GRANTS, bigint]>) {
+  for (const [bucket, amountNano] of Object.entries(DEMO_GRANTS) as Array<
+    [keyof typeof DEMO_GRANTS, bigint]
+  >) {
     const accountId = await app.accounts.open(org.id, bucket, BUILT_IN_BUCKETS[bucket].currency)
     // Derived ids: a start that is killed in between and begun again grants once.
     const id = `${org.id.slice(0, -1)}${bucket === 'credit' ? 1 : 2}`
-    await app.writer.submit({ kind: 'grant', orgId: org.id, id, accountId, amountNano, reason: 'starter grant of the demo organization' })
+    await app.writer.submit({
+      kind: 'grant',
+      orgId: org.id,
+      id,
+      accountId,
+      amountNano,
+      reason: 'starter grant of the demo organization',
+    })
   }
   await writeFile(file, `${made.secret}\n`, { mode: 0o600 })
   return made.secret
@@ -104,7 +117,9 @@ function greet(io: StartIo, greeting: Greeting): void {
   if (demoKey !== null)
     lines.push(
       `  demo API key   ${demoKey}`,
-      ...(greeting.sandboxed ? ['  sandbox        no channel is configured: the built-in sandbox answers, no real model'] : []),
+      ...(greeting.sandboxed
+        ? ['  sandbox        no channel is configured: the built-in sandbox answers, no real model']
+        : []),
       '',
       'Send a request:',
       `  curl -i ${url}/v1/chat/completions -H "Authorization: Bearer ${demoKey}" \\`,
@@ -122,10 +137,19 @@ export interface WorkerSetting {
   readonly databaseUrl: string
   readonly operatorToken: string
   readonly sandboxUrl: string | null
-  readonly config: { readonly host: string; readonly port: number; readonly configPath: string | null; readonly logLevel: Config['logLevel'] }
+  readonly config: {
+    readonly host: string
+    readonly port: number
+    readonly configPath: string | null
+    readonly logLevel: Config['logLevel']
+  }
 }
 
-async function buildWorker(setting: Omit<WorkerSetting, 'sandboxUrl'>, sandboxUrl: () => string | Promise<string>, log: Log): Promise<App> {
+async function buildWorker(
+  setting: Omit<WorkerSetting, 'sandboxUrl'>,
+  sandboxUrl: () => string | Promise<string>,
+  log: Log,
+): Promise<App> {
   return buildApp({
     databaseUrl: setting.databaseUrl,
     role: APP_ROLE,
@@ -142,16 +166,26 @@ async function buildWorker(setting: Omit<WorkerSetting, 'sandboxUrl'>, sandboxUr
 export async function runWorker(setting: WorkerSetting): Promise<Running> {
   const log = createLog(setting.config.logLevel)
   const sandboxUrl = (): string => {
-    if (setting.sandboxUrl === null) throw new Error('the configuration lost its channels; restart to use the sandbox')
+    if (setting.sandboxUrl === null)
+      throw new Error('the configuration lost its channels; restart to use the sandbox')
     return setting.sandboxUrl
   }
   const app = await buildWorker(setting, sandboxUrl, log)
-  const address = await app.api.listen({ host: setting.config.host, port: setting.config.port, reusePort: true })
+  const address = await app.api.listen({
+    host: setting.config.host,
+    port: setting.config.port,
+    reusePort: true,
+  })
   return { url: `http://${address.host}:${address.port}`, stop: () => app.close(DRAIN_MS) }
 }
 
 /** Keeps `count` children alive; the kernel spreads connections over them. */
-async function startWorkers(setting: WorkerSetting, count: number, main: string, log: Log): Promise<{ stop(): Promise<void> }> {
+async function startWorkers(
+  setting: WorkerSetting,
+  count: number,
+  main: string,
+  log: Log,
+): Promise<{ stop(): Promise<void> }> {
   const children = new Map<number, ChildProcess>()
   let stopping = false
   const launch = (slot: number): Promise<void> =>
@@ -162,7 +196,10 @@ async function startWorkers(setting: WorkerSetting, count: number, main: string,
       child.once('exit', (code, signal) => {
         reject(new Error(`a gateway process ended while starting (${signal ?? code})`))
         if (stopping) return
-        log.error({ slot, code, signal }, 'a gateway process died; its holds are recovered, it is started again')
+        log.error(
+          { slot, code, signal },
+          'a gateway process died; its holds are recovered, it is started again',
+        )
         void sleep(RESTART_AFTER_MS).then(() => (stopping ? undefined : launch(slot).catch(() => {})))
       })
       child.send(setting)
@@ -171,10 +208,13 @@ async function startWorkers(setting: WorkerSetting, count: number, main: string,
   return {
     async stop() {
       stopping = true
-      const ended = [...children.values()].map((child) => new Promise<void>((resolve) => {
-        if (child.exitCode !== null || child.signalCode !== null) resolve()
-        else child.once('exit', () => resolve())
-      }))
+      const ended = [...children.values()].map(
+        (child) =>
+          new Promise<void>((resolve) => {
+            if (child.exitCode !== null || child.signalCode !== null) resolve()
+            else child.once('exit', () => resolve())
+          }),
+      )
       for (const child of children.values()) child.kill('SIGTERM')
       await Promise.all(ended)
     },
@@ -196,11 +236,20 @@ class Stack {
   /** Last in, first out; a part that fails to stop does not keep the others up. */
   async close(): Promise<void> {
     for (const close of this.closers.splice(0).reverse())
-      await close().catch((thrown) => this.log.error({ error: errorText(thrown) }, 'a part did not stop in order'))
+      await close().catch((thrown) =>
+        this.log.error({ error: errorText(thrown) }, 'a part did not stop in order'),
+      )
   }
 }
 
-async function serve(config: Config, main: string, setting: WorkerSetting, app: App, stack: Stack, log: Log): Promise<string> {
+async function serve(
+  config: Config,
+  main: string,
+  setting: WorkerSetting,
+  app: App,
+  stack: Stack,
+  log: Log,
+): Promise<string> {
   if (config.processes === 1) {
     const address = await app.api.listen({ host: config.host, port: config.port })
     return `http://${address.host}:${address.port}`
@@ -221,7 +270,9 @@ export async function start(config: Config, io: StartIo, main: string): Promise<
   io.say(`Tokens Forge ${packageVersion()} starts`)
   try {
     await mkdir(config.dataDir, { recursive: true })
-    const operatorToken = (config.operatorToken ?? (await loadOrCreateSecret(config.dataDir, 'operator-token'))).reveal()
+    const operatorToken = (
+      config.operatorToken ?? (await loadOrCreateSecret(config.dataDir, 'operator-token'))
+    ).reveal()
     const database = await step(io, 'database is up', () => prepareDatabase(config, log, io))
     stack.add(() => database.stop())
     await step(io, 'schema is current', () => migrate(database.url, { dir: MIGRATIONS, log }))
@@ -245,7 +296,13 @@ export async function start(config: Config, io: StartIo, main: string): Promise<
     closed = config.processes > 1
     const url = await serve(config, main, setting, app, stack, log)
     const model = models.find((candidate) => candidate.name === 'gpt-5-mini') ?? models[0]
-    greet(io, { url, demoKey, model: model?.name ?? 'gpt-5-mini', sandboxed: running !== null, operatorLink: `${url}/operator/${operatorCode}` })
+    greet(io, {
+      url,
+      demoKey,
+      model: model?.name ?? 'gpt-5-mini',
+      sandboxed: running !== null,
+      operatorLink: `${url}/operator/${operatorCode}`,
+    })
     return { url, stop: () => stack.close() }
   } catch (thrown) {
     await stack.close()

@@ -30,7 +30,11 @@ export interface Forge {
   readonly owner: Database
   /** An organization with a project, a key and money. */
   account(options?: { grants?: Record<string, string>; key?: Partial<NewKey> }): Promise<Account>
-  chat(key: string, body: unknown, init?: { headers?: Record<string, string>; signal?: AbortSignal; raw?: boolean }): Promise<Response>
+  chat(
+    key: string,
+    body: unknown,
+    init?: { headers?: Record<string, string>; signal?: AbortSignal; raw?: boolean },
+  ): Promise<Response>
   /** Waits until the receipt is settled. */
   receipt(id: string | null): Promise<Receipt>
   balance(orgId: Uuid, bucket: string): Promise<{ posted: bigint; held: bigint; available: bigint }>
@@ -114,7 +118,10 @@ async function writeConfig(t: TestContext, config: object, sandbox: Sandbox): Pr
   return path
 }
 
-async function openAccount(app: App, options: { grants?: Record<string, string>; key?: Partial<NewKey> }): Promise<Account> {
+async function openAccount(
+  app: App,
+  options: { grants?: Record<string, string>; key?: Partial<NewKey> },
+): Promise<Account> {
   const org = await app.tenancy.createOrganization({ name: 'Test' })
   const project = await app.tenancy.createProject({ orgId: org.id, name: 'p' })
   if (project === null) throw new Error('no project')
@@ -136,7 +143,14 @@ async function openAccount(app: App, options: { grants?: Record<string, string>;
     const amountNano = parseNano(amount)
     if (amountNano === null) throw new Error(`no amount: ${amount}`)
     if (amountNano === 0n) continue
-    await app.writer.submit({ kind: 'grant', orgId: org.id, id: `${org.id.slice(0, -1)}${i + 1}`, accountId, amountNano, reason: 'test' })
+    await app.writer.submit({
+      kind: 'grant',
+      orgId: org.id,
+      id: `${org.id.slice(0, -1)}${i + 1}`,
+      accountId,
+      amountNano,
+      reason: 'test',
+    })
   }
   return { orgId: org.id, projectId: project.id, keyId: made.key.id, key: made.secret }
 }
@@ -178,12 +192,21 @@ export async function startForge(t: TestContext, options: ForgeOptions = {}): Pr
       fetch(`${url}/v1/chat/completions`, {
         method: 'POST',
         headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json', ...init.headers },
-        body: init.raw === true ? (body as string) : JSON.stringify({ messages: [{ role: 'user', content: 'Which balance pays?' }], max_tokens: 100, ...(body as object) }),
+        body:
+          init.raw === true
+            ? (body as string)
+            : JSON.stringify({
+                messages: [{ role: 'user', content: 'Which balance pays?' }],
+                max_tokens: 100,
+                ...(body as object),
+              }),
         ...(init.signal === undefined ? {} : { signal: init.signal }),
       }),
     receipt: (id) =>
       until(`receipt ${id}`, async () => {
-        const response = await fetch(`${url}/api/v1/receipts/${id}`, { headers: { authorization: `Bearer ${OPERATOR_TOKEN}` } })
+        const response = await fetch(`${url}/api/v1/receipts/${id}`, {
+          headers: { authorization: `Bearer ${OPERATOR_TOKEN}` },
+        })
         const body = (await response.json()) as Receipt
         return response.status === 200 && body.status !== 'pending' ? body : null
       }),
@@ -198,10 +221,13 @@ export async function startForge(t: TestContext, options: ForgeOptions = {}): Pr
     async audit() {
       const report = await app.audit()
       const broken = report.checks.filter((check) => !check.ok)
-      if (broken.length > 0) throw new Error(broken.map((check) => `${check.name}: ${check.detail}`).join('\n'))
+      if (broken.length > 0)
+        throw new Error(broken.map((check) => `${check.name}: ${check.detail}`).join('\n'))
     },
     async settled() {
-      await until('everything to settle', async () => (app.gateway.counters.active === 0 && app.writer.depth === 0 ? true : null))
+      await until('everything to settle', async () =>
+        app.gateway.counters.active === 0 && app.writer.depth === 0 ? true : null,
+      )
       await until('no hold to be left', async () => {
         const row = await prepared.database.one<{ n: number }>('select count(*)::int as n from ledger.hold')
         return row.n === 0 ? true : null
@@ -210,4 +236,3 @@ export async function startForge(t: TestContext, options: ForgeOptions = {}): Pr
   }
   return forge
 }
-

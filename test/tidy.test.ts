@@ -29,8 +29,6 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 /** Packages that one folder owns. */
 const OWNER: Readonly<Record<string, string>> = {
   fastify: 'api',
-  '@fastify/swagger': 'api',
-  'fastify-type-provider-zod': 'api',
   pg: 'db',
   undici: 'gateway',
   yaml: 'catalog',
@@ -49,13 +47,37 @@ interface Ban {
 
 const BANS: readonly Ban[] = [
   { pattern: /\bprocess\.env\b/, instead: 'a field of Config', except: /^src\/config\.ts$/ },
-  { pattern: /\bDate\.now\(|\bnew Date\(\)/, instead: 'the Clock that was handed in', except: /^src\/kernel\/clock\.ts$/ },
-  { pattern: /\bMath\.random\b/, instead: 'the random function that was handed in', except: /^src\/app\.ts$/ },
-  { pattern: /\bparseFloat\(|\.toFixed\(/, instead: 'bigint amounts of kernel/money', except: /^src\/sandbox\// },
-  { pattern: /\bNumber\((?!\))/, instead: 'bigint, or Number.parseInt on what is no money', except: /^src\/sandbox\// },
+  {
+    pattern: /\bDate\.now\(|\bnew Date\(\)/,
+    instead: 'the Clock that was handed in',
+    except: /^src\/kernel\/clock\.ts$/,
+  },
+  {
+    pattern: /\bMath\.random\b/,
+    instead: 'the random function that was handed in',
+    except: /^src\/app\.ts$/,
+  },
+  {
+    pattern: /\bparseFloat\(|\.toFixed\(/,
+    instead: 'bigint amounts of kernel/money',
+    except: /^src\/sandbox\//,
+  },
+  {
+    pattern: /\bNumber\((?!\))/,
+    instead: 'bigint, or Number.parseInt on what is no money',
+    except: /^src\/sandbox\//,
+  },
   { pattern: /\bJSON\.parse\(/, instead: 'parseJson of kernel', except: /^src\/(?:kernel|start)\b/ },
-  { pattern: /\bconsole\.(?:log|error|warn|info)\(/, instead: 'the Log that was handed in', except: /^src\/cli\// },
-  { pattern: /\bfetch\(/, instead: 'undici dispatch (fetch decompresses, redirects and costs ten times the CPU)', except: /^src\/client\// },
+  {
+    pattern: /\bconsole\.(?:log|error|warn|info)\(/,
+    instead: 'the Log that was handed in',
+    except: /^src\/cli\//,
+  },
+  {
+    pattern: /\bfetch\(/,
+    instead: 'undici dispatch (fetch decompresses, redirects and costs ten times the CPU)',
+    except: /^src\/client\//,
+  },
   { pattern: /\b(?:TODO|FIXME|XXX)\b/, instead: 'finishing it', except: /^$/ },
 ]
 
@@ -77,7 +99,11 @@ interface Source {
 function readSources(pattern: string): readonly Source[] {
   return globSync(pattern, { cwd: ROOT }).map((path) => {
     const parts = path.split('/')
-    return { path, text: readFileSync(join(ROOT, path), 'utf8'), folder: parts.length > 2 ? (parts[1] ?? null) : null }
+    return {
+      path,
+      text: readFileSync(join(ROOT, path), 'utf8'),
+      folder: parts.length > 2 ? (parts[1] ?? null) : null,
+    }
   })
 }
 
@@ -90,7 +116,8 @@ function lineAt(text: string, offset: number): number {
 }
 
 function importsOf(source: Source) {
-  const statement = /^\s*(?:import|export)\b[^'"]*?\bfrom\s*['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]\s*\)|^\s*import\s*['"]([^'"]+)['"]/gm
+  const statement =
+    /^\s*(?:import|export)\b[^'"]*?\bfrom\s*['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]\s*\)|^\s*import\s*['"]([^'"]+)['"]/gm
   return [...source.text.matchAll(statement)].map((match) => ({
     specifier: match[1] ?? match[2] ?? match[3] ?? '',
     at: `${source.path}:${lineAt(source.text, match.index)}`,
@@ -126,7 +153,9 @@ function banFaults(source: Source, bans: readonly Ban[]): string[] {
     if (except.test(source.path)) return []
     const code = source.text.replace(/^\s*(?:\/\/|\*|\/\*).*$/gm, '')
     const at = code.search(pattern)
-    return at === -1 ? [] : [`${source.path}:${lineAt(code, at)}: ${pattern.source} is banned; use ${instead}`]
+    return at === -1
+      ? []
+      : [`${source.path}:${lineAt(code, at)}: ${pattern.source} is banned; use ${instead}`]
   })
 }
 
@@ -143,7 +172,10 @@ test('the product reads no clock, randomness, environment or JSON but where it m
 })
 
 test('no test is left exclusive or skipped without a reason', () => {
-  const tests = [...all.filter(isTest), ...readSources('test/**/*.test.ts').filter((source) => !source.path.includes('tidy'))]
+  const tests = [
+    ...all.filter(isTest),
+    ...readSources('test/**/*.test.ts').filter((source) => !source.path.includes('tidy')),
+  ]
   assert.ok(tests.length > 10)
   assert.deepEqual(
     tests.flatMap((source) => banFaults(source, TEST_BANS)),
@@ -176,11 +208,14 @@ test('every domain folder has a README of at most a page', () => {
 })
 
 test('nothing of a machine is in the repository: no home or work paths, no registry hosts', () => {
-  const files = globSync(['{src,test,bench,scripts,docs,seed,migrations,.ci}/**/*', '*.md', '*.json'], { cwd: ROOT, exclude: ['node_modules/**'] }).filter((path) =>
-    /\.(?:ts|mjs|sql|md|yaml|json|sh|c|txt)$|run$/.test(path),
-  )
+  const files = globSync(['{src,test,bench,scripts,docs,seed,migrations,.ci}/**/*', '*.md', '*.json'], {
+    cwd: ROOT,
+    exclude: ['node_modules/**'],
+  }).filter((path) => /\.(?:ts|mjs|sql|md|yaml|json|sh|c|txt)$|run$/.test(path))
   assert.ok(files.length > 100)
-  const pattern = new RegExp(`${['', 'work', ''].join('/')}main|${['', 'farm', ''].join('/')}|registry\\.npm${'js'}|${['', 'root', ''].join('/')}\\w`)
+  const pattern = new RegExp(
+    `${['', 'work', ''].join('/')}main|${['', 'farm', ''].join('/')}|registry\\.npm${'js'}|${['', 'root', ''].join('/')}\\w`,
+  )
   const faults = files.flatMap((path) => {
     const text = readFileSync(join(ROOT, path), 'utf8')
     const at = text.search(pattern)

@@ -143,6 +143,8 @@ export function createRoutes(
     bodyLimit: BODY_MAX_BYTES,
     genReqId: () => formatId('req', deps.ids.uuid()),
     requestIdHeader: false,
+    // A HEAD that ran the operation would use up one-time links.
+    exposeHeadRoutes: false,
     routerOptions: { ignoreTrailingSlash: false, ignoreDuplicateSlashes: false, maxParamLength: 128 },
     frameworkErrors: (error, request, reply) => {
       sendFault(reply as FastifyReply, request as FastifyRequest, fault('not_found', error.message))

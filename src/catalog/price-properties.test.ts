@@ -229,6 +229,22 @@ test('a bound near every small amount is solved to the token', () => {
   }
 })
 
+test('the bound covers every line that is rounded up, at the fewest tokens for which all of them can be', () => {
+  for (const text of ['0.0006', '0.0007', '0.0015', '0.0035', '0.000501']) {
+    const sheet = sheetOf({ rates: { input: unit(text), output: unit(text) } })
+    const inputs = {
+      input: 1,
+      cache_read: 1,
+      cache_write_5m: 1,
+      cache_write_1h: 1,
+      input_audio: 1,
+      input_image: 1,
+    }
+    const { totalNano } = priceUsage(sheet, usageOf({ ...inputs, output: 1, output_audio: 1 }), AT_NOON)
+    assert.ok(totalNano <= boundNano(sheet, { ...AT_NOON, inputTokensMax: 6, outputTokensMax: 2 }), text)
+  }
+})
+
 test('a free sheet is bounded by nothing and affords everything', () => {
   const free = sheetOf({ rates: { input: unit('0'), output: unit('0') } })
   assert.equal(boundNano(free, { ...AT_NOON, inputTokensMax: 1e6, outputTokensMax: 1e6 }), 0n)

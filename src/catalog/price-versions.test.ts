@@ -6,6 +6,7 @@ import { openDatabase, sqlState } from '../db/index.ts'
 import { createIdSource, formatId, parseId, silentLog, systemClock } from '../kernel/index.ts'
 import {
   loadPriceVersion,
+  type PriceVersionIds,
   priceHistory,
   priceKey,
   storePriceVersions,
@@ -121,6 +122,29 @@ test('processes that store the same prices at once agree on every id', async (t)
     `select count(*) as n from catalog.price_version where model like 'race-%'`,
   )
   assert.equal(n, 300n)
+})
+
+test('two processes that want the same prices in opposite orders never lock each other out', async (t) => {
+  const prices = Array.from({ length: 9 }, (_, i) => wanted(`order-${i}`, '0.90'))
+  const pools = [0, 1].map(() => openDatabase({ connection: db.url, log: silentLog, max: 1 }))
+  t.after(() => Promise.all(pools.map((pool) => pool.close())))
+  let stores: Promise<PriceVersionIds>[] = []
+  // A third one has the middle row and has not committed: both get half way, and would then want each other's half.
+  const held = await db.database.tx(async (tx) => {
+    const middle = await storePriceVersions(tx, prices.slice(4, 5), ids)
+    stores = pools.map((pool, i) => storePriceVersions(pool, i === 0 ? prices : prices.toReversed(), ids))
+    for (let waiting = 0n; waiting < 2n; ) {
+      ;({ waiting } = await tx.one<{ waiting: bigint }>(
+        `select count(*) as waiting from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
+           and pg_stat_clear_snapshot() is not null`,
+      ))
+    }
+    return middle
+  })
+  const [first, second] = await Promise.all(stores)
+  assert.equal(first?.size, 9)
+  assert.deepEqual(second, first)
+  assert.deepEqual([...held.values()], [first?.get(priceKey('order-4', 'ordinary', 0))])
 })
 
 test('more prices than fit into one statement are all stored', async () => {

@@ -31,19 +31,21 @@ export async function watchFile(path: string, options: WatchOptions): Promise<Fi
   let again = false
   let debounce: NodeJS.Timeout | null = null
 
+  const handle = async (now: string): Promise<void> => {
+    last = now
+    await onChange().catch((thrown: unknown) =>
+      log.error({ error: errorText(thrown) }, 'a change of the configuration file could not be handled'),
+    )
+  }
   const check = async (): Promise<void> => {
     do {
       again = false
       const now = await signature(path)
       if (closed || now === last) continue
       await sleep(debounceMs)
-      // Still being written: half a file may be valid, and say something else.
-      again ||= now !== (await signature(path))
-      if (closed || again) continue
-      last = now
-      await onChange().catch((thrown: unknown) =>
-        log.error({ error: errorText(thrown) }, 'a change of the configuration file could not be handled'),
-      )
+      // Still being written: half a file may be valid, and say something else. Other files of the folder do not count.
+      if (now !== (await signature(path))) again = true
+      else if (!closed) await handle(now)
     } while (again && !closed)
   }
   const start = (): void => {

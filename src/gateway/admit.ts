@@ -41,11 +41,11 @@ export function readCredential(req: IncomingMessage): string | null {
   return header(req, 'x-api-key') ?? header(req, 'x-goog-api-key')
 }
 
+/** Unknown, revoked and expired keys are answered alike: a stranger learns nothing of which keys exist. */
 export function keyFault(key: ApiKeyRecord | null): Fault | null {
-  if (key === null) return fault('invalid_api_key', 'The API key is missing or unknown.')
-  if (key.state === 'active') return null
-  if (key.state === 'paused') return fault('api_key_paused', `The API key ${key.prefix}… is paused.`)
-  return fault('invalid_api_key', `The API key ${key.prefix}… is ${key.state}.`)
+  if (key?.state === 'active') return null
+  if (key?.state === 'paused') return fault('api_key_paused', `The API key ${key.prefix}… is paused.`)
+  return fault('invalid_api_key', 'The API key is missing, unknown, revoked or expired.')
 }
 
 function parseBody(bytes: Buffer): StageResult<{ body: JsonObject; spans: Inbound['spans'] }> {

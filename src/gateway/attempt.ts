@@ -51,6 +51,12 @@ export interface UpstreamCall {
   delivered(): number
 }
 
+/** What must not reach a customer in an upstream's words: its key, and where it is. */
+function secretsOf(channel: Channel): readonly string[] {
+  const { host, hostname } = new URL(channel.baseUrl)
+  return [channel.apiKey, host, hostname]
+}
+
 type Headers = Readonly<Record<string, string | string[] | undefined>>
 
 class Call implements Dispatcher.DispatchHandler, UpstreamCall {
@@ -170,7 +176,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
       failedAnswer({
         status: this.status,
         message: openaiChat.upstreamErrorMessage(text).message,
-        secrets: [this.options.channel.apiKey],
+        secrets: secretsOf(this.options.channel),
         retryAfterMs: readRetryAfterMs(this.headers, this.options.clock.nowMs()),
       }),
     )

@@ -11,7 +11,8 @@ import { errorText, formatId, isObject, type Log, parseJson, type Uuid } from '.
 
 /** Answers larger than this are not kept; a repeat is then told where its receipt is instead. */
 const ANSWER_BYTES_MAX = 8 * 1024 * 1024
-const KEPT_FOR = '24 hours'
+const FORGET_EVERY_MS = 600_000
+const FORGET_SQL = `delete from gateway.idempotency where created_at < clock_timestamp() - interval '24 hours'`
 
 export interface Claim {
   readonly orgId: Uuid
@@ -75,6 +76,12 @@ const READ_SQL = `select i.request_id, i.body_sha256, i.status, i.headers, i.ans
 const TAKE_OVER_SQL = `update gateway.idempotency set request_id = $5, process_id = $6, created_at = clock_timestamp()
   where org_id = $1 and project_id = $2 and key_sha256 = $3 and request_id = $4 and stored_at is null returning request_id`
 
+const STORE_SQL = `update gateway.idempotency set status = $5, headers = $6, answer = $7, stored_at = clock_timestamp()
+  where org_id = $1 and project_id = $2 and key_sha256 = $3 and request_id = $4`
+
+const RELEASE_SQL = `delete from gateway.idempotency
+  where org_id = $1 and project_id = $2 and key_sha256 = $3 and request_id = $4`
+
 const sha256 = (...parts: ReadonlyArray<string | Buffer>): Buffer => {
   const hash = createHash('sha256')
   for (const part of parts) hash.update(part)
@@ -96,6 +103,8 @@ const inProgress = fault('request_in_progress', 'A request with this Idempotency
   retryAfterMs: 1_000,
 })
 
+const reused = fault('idempotency_key_reused', 'This Idempotency-Key was used with another body.')
+
 function lost(row: Row): Fault {
   const id = formatId('req', row.request_id)
   return fault(
@@ -107,99 +116,86 @@ function lost(row: Row): Fault {
   )
 }
 
-export function createIdempotency(database: Database, processId: Uuid, log: Log): Idempotency {
-  const timer = setInterval(() => {
-    database
-      .query(`delete from gateway.idempotency where created_at < clock_timestamp() - interval '${KEPT_FOR}'`)
-      .catch((thrown) => log.warn({ error: errorText(thrown) }, 'old idempotency keys could not be deleted'))
-  }, 600_000)
-  timer.unref()
+class DatabaseIdempotency implements Idempotency {
+  private readonly database: Database
+  private readonly processId: Uuid
+  private readonly log: Log
+  private readonly timer: NodeJS.Timeout
 
-  async function judge(input: ClaimInput, claim: Claim, bodyHash: Buffer): Promise<ClaimResult | 'again'> {
-    const row = await database.maybeOne<Row>(READ_SQL, [input.orgId, input.projectId, claim.keyHash])
+  constructor(database: Database, processId: Uuid, log: Log) {
+    this.database = database
+    this.processId = processId
+    this.log = log
+    this.timer = setInterval(() => void this.forgetOld(), FORGET_EVERY_MS)
+    this.timer.unref()
+  }
+
+  async claim(input: ClaimInput): Promise<ClaimResult> {
+    const { orgId, projectId, requestId } = input
+    const keyHash = sha256(input.key)
+    const bodyHash = sha256(input.path, '\n', input.body)
+    const claim: Claim = { orgId, projectId, keyHash, requestId }
+    for (let turn = 0; turn < 3; turn++) {
+      const values = [orgId, projectId, keyHash, bodyHash, requestId, this.processId]
+      if ((await this.database.maybeOne(CLAIM_SQL, values)) !== null) return { kind: 'claimed', claim }
+      const judged = await this.judge(claim, bodyHash)
+      if (judged !== 'again') return judged
+    }
+    return { kind: 'refused', fault: inProgress }
+  }
+
+  private async judge(claim: Claim, bodyHash: Buffer): Promise<ClaimResult | 'again'> {
+    const place = [claim.orgId, claim.projectId, claim.keyHash]
+    const row = await this.database.maybeOne<Row & Record<string, unknown>>(READ_SQL, place)
     if (row === null) return 'again'
-    if (!row.body_sha256.equals(bodyHash))
-      return {
-        kind: 'refused',
-        fault: fault('idempotency_key_reused', 'This Idempotency-Key was used with another body.'),
-      }
+    if (!row.body_sha256.equals(bodyHash)) return { kind: 'refused', fault: reused }
     const answer = readAnswer(row)
     if (answer !== null) return { kind: 'replay', answer }
     if (row.stored) return { kind: 'refused', fault: lost(row) }
-    if (row.receipt_status === null) return { kind: 'refused', fault: inProgress }
-    // The request has ended, but its process died before it could keep the answer.
-    if (row.alive) return { kind: 'refused', fault: inProgress }
+    // Not ended, or ended just now by a process that is about to keep the answer.
+    if (row.receipt_status === null || row.alive === true) return { kind: 'refused', fault: inProgress }
     if ((row.charge ?? 0n) !== 0n) return { kind: 'refused', fault: lost(row) }
-    const taken = await database.maybeOne(TAKE_OVER_SQL, [
-      input.orgId,
-      input.projectId,
-      claim.keyHash,
-      row.request_id,
-      input.requestId,
-      processId,
-    ])
+    const values = [...place, row.request_id, claim.requestId, this.processId]
+    const taken = await this.database.maybeOne(TAKE_OVER_SQL, values)
     return taken === null ? 'again' : { kind: 'claimed', claim }
   }
 
-  return {
-    async claim(input) {
-      const { orgId, projectId, requestId } = input
-      const keyHash = sha256(input.key)
-      const bodyHash = sha256(input.path, '\n', input.body)
-      const claim: Claim = { orgId, projectId, keyHash, requestId }
-      for (let turn = 0; turn < 3; turn++) {
-        const made = await database.maybeOne(CLAIM_SQL, [
-          orgId,
-          projectId,
-          keyHash,
-          bodyHash,
-          requestId,
-          processId,
-        ])
-        if (made !== null) return { kind: 'claimed', claim }
-        const judged = await judge(input, claim, bodyHash)
-        if (judged !== 'again') return judged
-      }
-      return { kind: 'refused', fault: inProgress }
-    },
-    async store(claim, answer) {
-      const kept = answer !== null && answer.body.length <= ANSWER_BYTES_MAX ? answer : null
-      try {
-        await database.query(
-          `update gateway.idempotency set status = $5, headers = $6, answer = $7, stored_at = clock_timestamp()
-           where org_id = $1 and project_id = $2 and key_sha256 = $3 and request_id = $4`,
-          [
-            claim.orgId,
-            claim.projectId,
-            claim.keyHash,
-            claim.requestId,
-            kept?.status ?? null,
-            kept === null ? null : JSON.stringify(kept.headers),
-            kept?.body ?? null,
-          ],
-        )
-      } catch (thrown) {
-        log.error(
-          { error: errorText(thrown), request: claim.requestId },
-          'the outcome of an idempotency key could not be kept',
-        )
-      }
-    },
-    async release(claim) {
-      try {
-        await database.query(
-          'delete from gateway.idempotency where org_id = $1 and project_id = $2 and key_sha256 = $3 and request_id = $4',
-          [claim.orgId, claim.projectId, claim.keyHash, claim.requestId],
-        )
-      } catch (thrown) {
-        log.error(
-          { error: errorText(thrown), request: claim.requestId },
-          'an idempotency key could not be freed',
-        )
-      }
-    },
-    close() {
-      clearInterval(timer)
-    },
+  async store(claim: Claim, answer: Omit<StoredAnswer, 'requestId'> | null): Promise<void> {
+    const kept = answer !== null && answer.body.length <= ANSWER_BYTES_MAX ? answer : null
+    const headers = kept === null ? null : JSON.stringify(kept.headers)
+    await this.settle(claim, STORE_SQL, [kept?.status ?? null, headers, kept?.body ?? null])
   }
+
+  async release(claim: Claim): Promise<void> {
+    await this.settle(claim, RELEASE_SQL, [])
+  }
+
+  /** The caller has been answered, or is about to be: a failure here is told to the operator, not to them. */
+  private async settle(claim: Claim, sql: string, more: readonly unknown[]): Promise<void> {
+    const { orgId, projectId, keyHash, requestId } = claim
+    try {
+      await this.database.query(sql, [orgId, projectId, keyHash, requestId, ...more])
+    } catch (thrown) {
+      this.log.error(
+        { error: errorText(thrown), request: requestId },
+        'an idempotency key could not be settled',
+      )
+    }
+  }
+
+  private async forgetOld(): Promise<void> {
+    try {
+      await this.database.query(FORGET_SQL)
+    } catch (thrown) {
+      this.log.warn({ error: errorText(thrown) }, 'old idempotency keys could not be deleted')
+    }
+  }
+
+  close(): void {
+    clearInterval(this.timer)
+  }
+}
+
+export function createIdempotency(database: Database, processId: Uuid, log: Log): Idempotency {
+  return new DatabaseIdempotency(database, processId, log)
 }

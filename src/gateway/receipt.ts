@@ -1,11 +1,12 @@
 import type { ReceiptStatus } from '../contract/index.ts'
 import { ERRORS, type Fault } from '../contract/index.ts'
-import { type Clock, formatId, formatNano, type Nano } from '../kernel/index.ts'
+import { type Clock, formatId, formatNano, type Nano, storableJson } from '../kernel/index.ts'
 import type { ReceiptRecord } from '../ledger/index.ts'
 import type {
   AttemptFacts,
   BilledReason,
   CandidateFacts,
+  CandidateReason,
   DecisionFacts,
   DecisionReason,
   ReceiptDocument,
@@ -22,6 +23,8 @@ import type {
   RoutePlan,
   RunRef,
 } from './types.ts'
+
+type OutcomeKind = AttemptRecord['outcome']['kind']
 
 /** Composes the stored document of a request from the values of the stages. Pure: what happened is in them. */
 
@@ -103,15 +106,35 @@ function decisionOf(story: Story): { decision?: DecisionFacts } {
   }
 }
 
+const REASONS: Readonly<Record<OutcomeKind, CandidateReason>> = {
+  served: 'served',
+  cut: 'served',
+  failed: 'failed',
+  broke: 'failed',
+  left: 'caller_left',
+}
+
+const NOT_NEEDED: ReadonlySet<CandidateReason> = new Set(['first_served', 'caller_left'])
+
+/** Why the channels that come after the last attempt were not tried. */
+function reasonUntried({ planned, attempts }: Story): CandidateReason {
+  const last = attempts.at(-1)?.outcome
+  if (last === undefined) return 'balance_insufficient'
+  if (last.kind === 'served' || last.kind === 'cut') return 'first_served'
+  if (last.kind === 'left') return 'caller_left'
+  if (last.kind === 'broke') return 'output_had_begun'
+  if (last.final !== null) return 'request_refused'
+  return planned !== null && attempts.length >= planned.attemptsMax ? 'attempts_used_up' : 'balance_insufficient'
+}
+
 function candidatesOf(story: Story): CandidateFacts[] {
   const { planned, attempts } = story
   const tried = new Map(
     attempts.map((attempt) => [`${attempt.plan.route.name}/${attempt.channel.target.channel.name}`, attempt]),
   )
-  const left = attempts.some((attempt) => attempt.outcome.kind === 'left')
-  const served = attempts.some((attempt) => attempt.outcome.kind === 'served')
-  const used = planned !== null && attempts.length >= planned.attemptsMax
-  const fromPlan = (planned?.routes ?? []).flatMap((plan) =>
+  const paying = planned?.routes.findIndex((plan) => plan === story.plan) ?? -1
+  const untried = reasonUntried(story)
+  const fromPlan = (planned?.routes ?? []).flatMap((plan, place) =>
     plan.channels.map(({ target, role }): CandidateFacts => {
       const base = {
         route: plan.route.name,
@@ -120,16 +143,11 @@ function candidatesOf(story: Story): CandidateFacts[] {
         role,
       }
       const attempt = tried.get(`${plan.route.name}/${target.channel.name}`)
-      if (attempt !== undefined)
-        return { ...base, outcome: 'tried', reason: attempt.outcome.kind === 'served' ? 'served' : 'failed' }
-      if (served) return { ...base, outcome: 'not_needed', reason: 'first_served' }
-      if (left) return { ...base, outcome: 'not_needed', reason: 'caller_left' }
-      if (used) return { ...base, outcome: 'unavailable', reason: 'attempts_used_up' }
-      return {
-        ...base,
-        outcome: 'unavailable',
-        reason: attempts.length > 0 ? 'request_refused' : 'balance_insufficient',
-      }
+      if (attempt !== undefined) return { ...base, outcome: 'tried', reason: REASONS[attempt.outcome.kind] }
+      // A route before the one that pays was left without a try for one cause only.
+      const short = place < paying && !attempts.some((other) => other.plan === plan)
+      const reason = short ? 'balance_insufficient' : untried
+      return { ...base, outcome: NOT_NEEDED.has(reason) ? 'not_needed' : 'unavailable', reason }
     }),
   )
   const rejected = story.rejected.map(
@@ -138,7 +156,10 @@ function candidatesOf(story: Story): CandidateFacts[] {
   return [...fromPlan, ...rejected]
 }
 
-type OutcomeKind = AttemptRecord['outcome']['kind']
+/** A name an upstream gave itself: it may be of any length. */
+function shownName(name: string): string {
+  return name.length > 200 ? `${name.slice(0, 200)}…` : name
+}
 
 const RESULTS: Readonly<Record<OutcomeKind, AttemptFacts['result']>> = {
   served: 'ok',
@@ -166,7 +187,7 @@ function attemptFacts(attempt: AttemptRecord, next: AttemptRecord | undefined, p
     public: channel.target.channel.publicName,
     role: channel.role,
     upstream: channel.target.upstreamModel,
-    ...(reading?.servedModel == null ? {} : { served: reading.servedModel }),
+    ...(reading?.servedModel == null ? {} : { served: shownName(reading.servedModel) }),
     result: timeout ? 'timeout' : RESULTS[outcome.kind],
     ...(status === null ? {} : { status }),
     ...('code' in outcome ? { code: outcome.code } : {}),
@@ -233,7 +254,7 @@ export function composeDocument(
     ended,
     latency,
     ...(last?.firstTokenMs == null ? {} : { ttft: Math.round(beforeLast + last.firstTokenMs) }),
-    ...(reading?.servedModel == null ? {} : { served: reading.servedModel }),
+    ...(reading?.servedModel == null ? {} : { served: shownName(reading.servedModel) }),
     attempts: attempts.map((attempt, i) => attemptFacts(attempt, attempts[i + 1], priced)),
     ...(priced.usage === null
       ? {}
@@ -276,6 +297,6 @@ export function receiptRecord(story: Story, document: ReceiptDocument, chargeNan
     model: story.catalogModel,
     chargeNano,
     createdAtMs: story.exchange.startedAtMs,
-    document: JSON.stringify(document),
+    document: storableJson(document),
   }
 }

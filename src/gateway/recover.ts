@@ -9,6 +9,7 @@ import {
   type JsonObject,
   parentUuid,
   parseJson,
+  storableJson,
   type Usage,
   type Uuid,
 } from '../kernel/index.ts'
@@ -151,7 +152,7 @@ export async function recover(deps: RecoverDeps, hold: AbandonedHold): Promise<v
       model: intent.model,
       chargeNano: proven?.nano ?? 0n,
       createdAtMs: intent.doc.at,
-      document: JSON.stringify(document),
+      document: storableJson(document),
     }
     op =
       proven === null

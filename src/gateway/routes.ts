@@ -1,12 +1,13 @@
 import type { ServerResponse } from 'node:http'
 import { type Fault, fault } from '../contract/index.ts'
-import { formatId, type Json, type JsonObject } from '../kernel/index.ts'
+import { errorText, formatId, type Json, type JsonObject, storableJson } from '../kernel/index.ts'
 import { openaiChat, spliceMembers } from '../protocols/index.ts'
 import type { DecisionReason } from '../receipts/index.ts'
 import { Allowance } from './allowance.ts'
 import { faultAnswer, sendFault } from './answer.ts'
 import { type CallResult, callUpstream, type UpstreamCall } from './attempt.ts'
 import type { GatewayDeps } from './deps.ts'
+import { failureFault } from './failure.ts'
 import { type HoldWindow, hold } from './hold.ts'
 import type { Claim } from './idempotency.ts'
 import { baseDocument } from './receipt.ts'
@@ -34,33 +35,6 @@ import type {
 /** The routes and channels of one request in their order: hold, call, and on to the next, until one ends it. */
 
 const ENDPOINT = 'openai.chat_completions'
-
-type Failed = Extract<AttemptOutcome, { kind: 'failed' }>
-
-/** What the caller is told when every attempt failed. */
-export function failureFault(attempts: readonly AttemptRecord[]): Fault {
-  const failures = attempts
-    .map((attempt) => attempt.outcome)
-    .filter((outcome): outcome is Failed => outcome.kind === 'failed')
-  const final = failures.at(-1)?.final
-  if (final != null)
-    return fault(final.status === 413 ? 'body_too_large' : 'upstream_rejected', final.message)
-  const tried = `${failures.length} attempt${failures.length === 1 ? '' : 's'}`
-  if (failures.length > 0 && failures.every((failure) => failure.overloaded)) {
-    const waits = failures.map((failure) => failure.retryAfterMs).filter((ms) => ms !== null)
-    return fault(
-      'overloaded',
-      `Every channel of the route is over its limit (${tried}).`,
-      waits.length === 0 ? {} : { retryAfterMs: Math.min(...waits) },
-    )
-  }
-  if (failures.length > 0 && failures.every((failure) => failure.timeout))
-    return fault('upstream_timeout', `No channel of the route answered in time (${tried}).`)
-  return fault(
-    'upstream_error',
-    `No channel of the route could serve the request (${tried}); nothing was charged.`,
-  )
-}
 
 class RouteRun {
   private readonly deps: GatewayDeps
@@ -110,6 +84,7 @@ class RouteRun {
 
   private async turnAway(refusal: Fault): Promise<void> {
     const { exchange, key } = this.inbound
+    if (this.claim !== null) await this.deps.idempotency.release(this.claim)
     refuse(this.deps, {
       exchange,
       key,
@@ -118,7 +93,6 @@ class RouteRun {
       planned: this.planned,
       fault: refusal,
     })
-    if (this.claim !== null) await this.deps.idempotency.release(this.claim)
   }
 
   // ---- hold ---------------------------------------------------------------------------------------------------------
@@ -150,7 +124,7 @@ class RouteRun {
       maxOutputTokens: null,
       lowered: false,
     })
-    return JSON.stringify({
+    return storableJson({
       projectId: key.projectId,
       apiKeyId: key.id,
       runId: run?.id ?? null,
@@ -380,10 +354,14 @@ class RouteRun {
     settling.commit()
   }
 
-  /** Something of ours threw while money was held: it goes back, and the receipt says so. */
-  async giveUp(): Promise<void> {
+  /**
+   * Something of ours threw: money that is held goes back, and the receipt says so.
+   * @returns false when nothing was held, so that there is no receipt
+   */
+  async giveUp(): Promise<boolean> {
     const { held } = this
-    if (held === null || !this.deps.openHolds.has(held.holdId)) return
+    if (held === null) return false
+    if (!this.deps.openHolds.has(held.holdId)) return true
     const problem = fault('internal_error', 'Something failed inside the gateway; nothing was charged.')
     const outcome: AttemptOutcome = {
       kind: 'failed',
@@ -396,7 +374,13 @@ class RouteRun {
     }
     const settling = await settle(this.deps, this.finished({ kind: 'attempt', outcome }, problem))
     settling.commit()
+    return true
   }
+}
+
+/** Something of ours threw, and the request has its receipt nevertheless. */
+export class SettledFailure extends Error {
+  override name = 'SettledFailure'
 }
 
 /** Header values are Latin-1 at most; a public name may be anything. */
@@ -409,7 +393,7 @@ export async function serveRoutes(deps: GatewayDeps, planned: Planned, claim: Cl
   try {
     await run.go()
   } catch (thrown) {
-    await run.giveUp()
+    if (await run.giveUp()) throw new SettledFailure(errorText(thrown), { cause: thrown })
     throw thrown
   }
 }

@@ -1,4 +1,5 @@
 import { fault } from '../contract/index.ts'
+import { isConnectionLoss } from '../db/index.ts'
 import { errorText, formatId } from '../kernel/index.ts'
 import type { ApiKeyRecord } from '../tenancy/index.ts'
 import { admit, decode, keyFault, readCredential } from './admit.ts'
@@ -7,7 +8,7 @@ import { readBody } from './body.ts'
 import { countUp, type GatewayDeps } from './deps.ts'
 import type { Claim, StoredAnswer } from './idempotency.ts'
 import { plan } from './plan.ts'
-import { serveRoutes } from './routes.ts'
+import { SettledFailure, serveRoutes } from './routes.ts'
 import { refuse } from './settle.ts'
 import type { Exchange, Inbound } from './types.ts'
 
@@ -53,8 +54,9 @@ async function claim(deps: GatewayDeps, inbound: Inbound): Promise<Claim | null 
 async function serveInbound(deps: GatewayDeps, inbound: Inbound, claimed: Claim | null): Promise<void> {
   const { exchange, key } = inbound
   const turnAway = async (refusal: Parameters<typeof refuse>[1]): Promise<void> => {
-    refuse(deps, refusal)
+    // Freed first: whoever is answered may ask again at once.
     if (claimed !== null) await deps.idempotency.release(claimed)
+    refuse(deps, refusal)
   }
   const admitted = await admit(deps, inbound)
   if (!admitted.ok) return turnAway({ exchange, key, endpoint: ENDPOINT, inbound, fault: admitted.fault })
@@ -83,38 +85,58 @@ async function serveKey(deps: GatewayDeps, exchange: Exchange, key: ApiKeyRecord
   if (!inbound.ok) return refuse(deps, { exchange, key, endpoint: ENDPOINT, fault: inbound.fault })
   const claimed = await claim(deps, inbound.value)
   if (claimed === 'answered') return
-  await serveInbound(deps, inbound.value, claimed)
+  try {
+    await serveInbound(deps, inbound.value, claimed)
+  } catch (thrown) {
+    // Else the key would answer "still running" for as long as this process lives.
+    if (claimed !== null) await deps.idempotency.release(claimed)
+    throw thrown
+  }
+}
+
+/** What a request ends with that something of ours broke: its receipt, where none was written yet, and an answer. */
+function answerFailure(
+  deps: GatewayDeps,
+  exchange: Exchange,
+  key: ApiKeyRecord | null,
+  thrown: unknown,
+): void {
+  const cause = thrown instanceof SettledFailure ? thrown.cause : thrown
+  deps.log.error(
+    {
+      error: errorText(cause),
+      stack: cause instanceof Error ? cause.stack : undefined,
+      request: formatId('req', exchange.requestId),
+    },
+    'a request failed inside the gateway',
+  )
+  const failed = isConnectionLoss(thrown)
+    ? fault('ledger_unavailable', 'The database does not answer.', { retryAfterMs: 1_000 })
+    : fault('internal_error', 'Something failed inside the gateway; what was charged is on the receipt.')
+  if (key === null) sendFault(exchange.res, faultAnswer(failed, exchange.requestId, false))
+  else if (thrown instanceof SettledFailure)
+    sendFault(exchange.res, faultAnswer(failed, exchange.requestId, true))
+  else refuse(deps, { exchange, key, endpoint: ENDPOINT, fault: failed })
+  if (exchange.res.headersSent && !exchange.res.writableEnded) exchange.res.destroy()
 }
 
 /** Answers one chat-completions request; never rejects. */
 export async function serveChat(deps: GatewayDeps, exchange: Exchange): Promise<void> {
   deps.counters.active++
+  let key: ApiKeyRecord | null = null
   try {
-    const key = await findKey(deps, exchange)
+    key = await findKey(deps, exchange)
     // Without a key there is nobody to whom a receipt could be shown.
     if (key === null) {
-      const invalid = keyFault(null) ?? fault('invalid_api_key', 'The API key is missing or unknown.')
-      sendFault(exchange.res, faultAnswer(invalid, exchange.requestId, false))
+      const invalid = keyFault(null)
+      if (invalid !== null) sendFault(exchange.res, faultAnswer(invalid, exchange.requestId, false))
       exchange.req.resume()
       countUp(deps.counters.byStatus, 'unauthorized')
       return
     }
     await serveKey(deps, exchange, key)
   } catch (thrown) {
-    deps.log.error(
-      {
-        error: errorText(thrown),
-        stack: thrown instanceof Error ? thrown.stack : undefined,
-        request: formatId('req', exchange.requestId),
-      },
-      'a request failed inside the gateway',
-    )
-    const failed = fault(
-      'internal_error',
-      'Something failed inside the gateway; what was charged is on the receipt.',
-    )
-    sendFault(exchange.res, faultAnswer(failed, exchange.requestId, true))
-    if (exchange.res.headersSent && !exchange.res.writableEnded) exchange.res.destroy()
+    answerFailure(deps, exchange, key, thrown)
   } finally {
     deps.counters.active--
   }

@@ -83,9 +83,10 @@ export function refuse(deps: GatewayDeps, refusal: Refusal): void {
   submit(deps, op)
   countUp(deps.counters.byStatus, document.status)
   countUp(deps.counters.bySettlement, document.settlement)
+  // A key that is no longer valid leaves a receipt for its owner, but whoever holds it is told nothing of that.
   sendFault(
     exchange.res,
-    faultAnswer(fault, exchange.requestId, true),
+    faultAnswer(fault, exchange.requestId, fault.code !== 'invalid_api_key'),
     refusal.close === true ? { connection: 'close' } : {},
   )
   exchange.req.resume()

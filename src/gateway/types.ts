@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { CatalogModel, CatalogSnapshot, PriceVersion, Route, RouteChannel } from '../catalog/index.ts'
-import type { ErrorCode, Fault, Settlement } from '../contract/index.ts'
+import type { Fault, Settlement } from '../contract/index.ts'
 import type { JsonObject, Nano, Usage, Uuid } from '../kernel/index.ts'
 import type { ChatRequest, ObjectSpans } from '../protocols/index.ts'
 import type {
@@ -140,22 +140,6 @@ export interface Reading {
   readonly tokensEstimated: number
 }
 
-export interface Served {
-  readonly held: Held | null
-  readonly planned: Planned
-  readonly attempts: readonly AttemptRecord[]
-  /** The last attempt's outcome, or the fault that ended it before any attempt. */
-  readonly ending: Ending
-  readonly crossed: boolean
-  readonly holds: readonly HoldRef[]
-}
-
-export interface HoldRef {
-  readonly holdId: Uuid
-  readonly accountId: bigint
-  readonly amountNano: Nano
-}
-
 export type Ending =
   | { readonly kind: 'attempt'; readonly outcome: AttemptOutcome }
   | { readonly kind: 'refused'; readonly fault: Fault }
@@ -175,5 +159,3 @@ export interface Priced extends Metered {
 export type StageResult<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly fault: Fault }
-
-export type { ErrorCode }

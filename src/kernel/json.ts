@@ -34,3 +34,17 @@ export function canonicalJson(value: unknown): string {
   }
   return JSON.stringify(value)
 }
+
+/** Escapes of NUL and of halves of a surrogate pair; an escaped backslash is matched so that it is passed over whole. */
+const UNSTORABLE = /\\\\|\\u(?:0000|d[89a-f][0-9a-f]{2})/g
+
+/**
+ * JSON that PostgreSQL can look into, whatever text a stranger put in: it keeps `\u0000` and lone surrogates as text but
+ * fails on them for ever as soon as a query reads any member of the document.
+ */
+export function storableJson(value: unknown): string {
+  const text = JSON.stringify(value)
+  return text.includes('\\u')
+    ? text.replace(UNSTORABLE, (match) => (match === '\\\\' ? match : '\\ufffd'))
+    : text
+}

@@ -12,7 +12,8 @@ export const APPLY_SQL = `select verdict::text as v, figure::text as f from ledg
   $19::bigint[], $20::timestamptz[], $21::text[])`
 
 const SPECIAL = /["\\]/g
-/** PostgreSQL text cannot hold NUL; JSON text never contains it raw, reasons typed by people might. */
+/** PostgreSQL text cannot hold NUL (and UTF-8 no lone surrogate: the driver replaces it the same way); JSON text never
+ * contains them raw, reasons typed by people might. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: NUL is what is looked for
 const NUL = /\u0000/g
 
@@ -53,7 +54,7 @@ const RECEIPT_FIELDS: ReadonlyArray<(r: ReceiptRecord) => string> = [
   (r) => r.projectId,
   (r) => r.apiKeyId,
   (r) => r.runId ?? 'NULL',
-  (r) => r.status,
+  (r) => quote(r.status),
   (r) => quote(r.bucket),
   (r) => quote(r.route),
   (r) => quote(r.model),

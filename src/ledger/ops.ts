@@ -28,7 +28,10 @@ interface Target {
   readonly accountId: bigint
 }
 
-/** Sets money aside: all of `amountNano`, or what is available when that is at least `minimumNano`. */
+/**
+ * Sets money aside: all of `amountNano`, or what is available when that is at least `minimumNano` (and above 0). A
+ * refusal is remembered: the id answers `refused_before` from then on.
+ */
 export interface ReserveOp extends Target {
   readonly kind: 'reserve'
   readonly amountNano: Nano
@@ -85,7 +88,7 @@ export interface FundOp extends Target {
   readonly expiresInSeconds?: number
 }
 
-/** A correction by an operator, either way, never below zero. */
+/** A correction by an operator, either way, never below zero, never by zero (LedgerFault). */
 export interface AdjustOp extends Target {
   readonly kind: 'adjust'
   readonly amountNano: Nano
@@ -99,7 +102,7 @@ export interface RefundOp extends Target {
   readonly reason: string
 }
 
-/** Writes a receipt where no money moves: refusals. */
+/** Writes a receipt where no money moves: refusals. The first document of an id stands; a repeat is `done` as well. */
 export interface RecordOp {
   readonly kind: 'record'
   readonly orgId: Uuid
@@ -133,7 +136,11 @@ export type Verdict = (typeof VERDICTS)[number]
 
 export interface OpResult {
   readonly verdict: Verdict
-  /** reserve: set aside (insufficient: available) · extend: the total · settle: paid by the customer · others: moved. */
+  /**
+   * reserve: set aside (insufficient: available) · extend, renew: the total (insufficient: the total that was possible) ·
+   * settle: paid by the customer · void, expire: 0 · funding: the signed movement (adjust, insufficient: available) ·
+   * 0 with every other verdict. A reserve that is `repeated` after its hold ended answers what was set aside then.
+   */
   readonly figureNano: Nano
 }
 

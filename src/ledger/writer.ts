@@ -1,4 +1,4 @@
-import { type Database, isConnectionLoss, isRetryable } from '../db/index.ts'
+import { type Database, isConnectionLoss, isRetryable, isUniqueViolation } from '../db/index.ts'
 import { errorText, type Log, type Uuid } from '../kernel/index.ts'
 import { APPLY_SQL, decodeResults, encodeBatch } from './encode.ts'
 import type { LedgerOp, OpResult } from './ops.ts'
@@ -92,12 +92,18 @@ export function createLedgerWriter(options: WriterOptions): LedgerWriter {
     })
     const row = rows[0]
     if (row === undefined) throw new LedgerFault('ledger.apply answered nothing')
-    return decodeResults(row.v, row.f, ops.length)
+    try {
+      return decodeResults(row.v, row.f, ops.length)
+    } catch (thrown) {
+      // The database has decided; asking again would get the same unreadable answer for ever.
+      throw new LedgerFault(errorText(thrown))
+    }
   }
 
   /** The identical batch again, as often as it takes: every op is done once whatever became of the lost answers. */
   async function executeForSure(ops: readonly LedgerOp[]): Promise<OpResult[]> {
     const values = encodeBatch(processId, ops)
+    let collided = false
     for (let waitMs = RETRY_FIRST_MS; ; waitMs = Math.min(waitMs * 2, RETRY_LAST_MS)) {
       try {
         const results = await execute(ops, values)
@@ -105,7 +111,16 @@ export function createLedgerWriter(options: WriterOptions): LedgerWriter {
         healthy = true
         return results
       } catch (thrown) {
-        if (isPoison(thrown)) throw thrown
+        // Another process used one of the ids at this moment, for another account: it has committed, so look again.
+        if (isUniqueViolation(thrown) && !collided) {
+          collided = true
+          continue
+        }
+        if (isPoison(thrown)) {
+          // It does answer; left at false, a caller that asks `healthy` first would never send what clears it.
+          healthy = true
+          throw thrown
+        }
         if (healthy)
           log.error(
             { error: errorText(thrown), ops: ops.length },

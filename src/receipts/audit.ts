@@ -1,5 +1,5 @@
-import { isObject, lineAmount, parseId, parseJson, parseNano, parsePico, type Uuid } from '../kernel/index.ts'
 import type { Database } from '../db/index.ts'
+import { isObject, lineAmount, parseId, parseJson, parseNano, parsePico, type Uuid } from '../kernel/index.ts'
 import type { ReceiptDocument } from './document.ts'
 
 /** Checks of the documents themselves: that every charge recomputes from what it says. */
@@ -37,7 +37,8 @@ export function documentProblem(charge: bigint, document: string): Problem | nul
     if (nano === null || unit === null) return 'arithmetic'
     sum += nano
     // A write-off is an amount, not a quantity at a price.
-    if (meter !== 'written_off' && lineAmount(BigInt(quantity), unit, BigInt(per)) !== nano) return 'arithmetic'
+    if (meter !== 'written_off' && lineAmount(BigInt(quantity), unit, BigInt(per)) !== nano)
+      return 'arithmetic'
   }
   return sum === (total ?? 0n) ? null : 'lines'
 }
@@ -57,7 +58,10 @@ function priceVersionOf(document: string): string | null {
 }
 
 /** @param versionExists whether a price version is in the catalog's record */
-export async function auditReceipts(database: Database, versionExists: (id: Uuid) => Promise<boolean>): Promise<readonly ReceiptCheck[]> {
+export async function auditReceipts(
+  database: Database,
+  versionExists: (id: Uuid) => Promise<boolean>,
+): Promise<readonly ReceiptCheck[]> {
   const problems = new Map<Problem, string[]>()
   const versions = new Map<string, string>()
   let seen = 0
@@ -86,7 +90,10 @@ export async function auditReceipts(database: Database, versionExists: (id: Uuid
   }
   const checks = (Object.keys(NAMES) as Problem[]).map((problem): ReceiptCheck => {
     const broken = problems.get(problem) ?? []
-    const detail = broken.length === 0 ? `holds for ${seen} receipts` : `${broken.length} receipts: ${broken.slice(0, NAMED_MAX).join(', ')}`
+    const detail =
+      broken.length === 0
+        ? `holds for ${seen} receipts`
+        : `${broken.length} receipts: ${broken.slice(0, NAMED_MAX).join(', ')}`
     return { name: NAMES[problem], ok: broken.length === 0, detail }
   })
   return [
@@ -94,7 +101,8 @@ export async function auditReceipts(database: Database, versionExists: (id: Uuid
     {
       name: 'every charge names a price version on record',
       ok: missing.length === 0,
-      detail: missing.length === 0 ? `${versions.size} versions in use` : missing.slice(0, NAMED_MAX).join(', '),
+      detail:
+        missing.length === 0 ? `${versions.size} versions in use` : missing.slice(0, NAMED_MAX).join(', '),
     },
   ]
 }

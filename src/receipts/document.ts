@@ -84,6 +84,7 @@ export const CANDIDATE_REASONS = [
   'first_served',
   'attempts_used_up',
   'caller_left',
+  'output_had_begun',
   'crossing_not_allowed',
   'route_not_asked_for',
   'policy_excludes',

@@ -57,6 +57,10 @@ export const CANDIDATE_TEXT: Readonly<Record<CandidateReason, Text>> = {
   first_served: { en: 'not needed: an earlier channel served', zh: '无需使用：前面的渠道已完成' },
   attempts_used_up: { en: 'the attempt limit was reached', zh: '已达到尝试次数上限' },
   caller_left: { en: 'the caller had gone', zh: '调用方已离开' },
+  output_had_begun: {
+    en: 'too late: a part of the answer had been delivered',
+    zh: '为时已晚：部分答复已送达',
+  },
   crossing_not_allowed: { en: 'charges another balance, which was not allowed', zh: '需更换余额，未获允许' },
   route_not_asked_for: { en: 'the request asked for another route', zh: '请求指定了其他线路' },
   policy_excludes: { en: 'the policy of the key excludes it', zh: '密钥策略不允许' },
@@ -130,7 +134,7 @@ export const SETTLEMENT_TEXT: Readonly<Record<Settlement, Text>> = {
   },
 }
 
-export const FLAG_TEXT: Readonly<Record<ReceiptFlag, Text>> = {
+const FLAG_TEXT: Readonly<Record<ReceiptFlag, Text>> = {
   usage_impossible: { en: 'the provider reported impossible usage', zh: '服务商报告了不可能的用量' },
   usage_invalid: { en: 'the reported usage was malformed', zh: '报告的用量格式错误' },
   usage_missing: { en: 'the provider reported no usage', zh: '服务商未报告用量' },
@@ -164,6 +168,7 @@ function roleText(role: string, language: Language): string {
 
 /** How an attempt ended, for people: a status code or a kind of failure. */
 function outcome(attempt: AttemptFacts, language: Language): string {
+  if (attempt.result === 'cancelled') return language === 'en' ? 'was cancelled' : '已取消'
   if (attempt.result === 'timeout') return language === 'en' ? 'did not answer in time' : '未及时答复'
   if (attempt.status !== undefined && attempt.status >= 300)
     return language === 'en' ? `answered ${attempt.status}` : `返回 ${attempt.status}`
@@ -183,7 +188,8 @@ function attemptsSentence(doc: ReceiptDocument, language: Language): string {
         : last.next === 'none' && !failed.includes(last)
           ? `${name(last)} ${outcome(last, language)}`
           : ''
-    return ` ${[trail, end].filter(Boolean).join('; then ')}.`
+    const told = [trail, end].filter(Boolean).join('; then ')
+    return ` ${told.charAt(0).toUpperCase()}${told.slice(1)}.`
   }
   const trail = failed.map((attempt) => `${name(attempt)} ${outcome(attempt, language)}`).join('，')
   const end =
@@ -232,7 +238,24 @@ function usageSentence(doc: ReceiptDocument, language: Language): string {
   return `词元：输入 ${number(input)}${cache}，输出 ${number(output)}（${source}）。`
 }
 
+/** Nothing is decided about a request that runs but where it runs and what is set aside for it. */
+function explainPending(doc: ReceiptDocument, language: Language): string {
+  const { hold, decision } = doc
+  const bucket = decision?.bucketName ?? hold?.bucket ?? ''
+  const money = hold === undefined ? '' : `${hold.currency} ${hold.amount}`
+  if (language === 'en')
+    return `The request is running${money === '' ? '' : `: ${money} of ${bucket} is set aside for it`}. What it costs is decided when it ends.${choiceSentence(doc, language)}`
+  return `请求正在进行${money === '' ? '' : `：已从「${bucket}」预留 ${money}`}。费用在结束时确定。${choiceSentence(doc, language)}`
+}
+
+function flagsSentence(doc: ReceiptDocument, language: Language): string {
+  const told = (doc.flags ?? []).map((flag) => FLAG_TEXT[flag][language])
+  if (told.length === 0) return ''
+  return language === 'en' ? ` Note: ${told.join('; ')}.` : `备注：${told.join('；')}。`
+}
+
 function explainIn(doc: ReceiptDocument, language: Language): string {
+  if (doc.status === 'pending') return explainPending(doc, language)
   const sandbox =
     doc.sandbox === true
       ? language === 'en'
@@ -248,7 +271,7 @@ function explainIn(doc: ReceiptDocument, language: Language): string {
       : language === 'en'
         ? ` Reason: ${doc.error.message}`
         : `原因：${doc.error.message}`
-  return `${moneySentence(doc, language)}${choiceSentence(doc, language)}${attemptsSentence(doc, language)}${usageSentence(doc, language)}${end}${refusal}${sandbox}`.trim()
+  return `${moneySentence(doc, language)}${choiceSentence(doc, language)}${attemptsSentence(doc, language)}${usageSentence(doc, language)}${end}${flagsSentence(doc, language)}${refusal}${sandbox}`.trim()
 }
 
 export function explain(doc: ReceiptDocument): Text {

@@ -1,6 +1,6 @@
 import type { Receipt } from '../contract/index.ts'
-import { formatId, formatNano, isObject, type Nano, parseJson, type Uuid } from '../kernel/index.ts'
 import type { Database } from '../db/index.ts'
+import { formatId, formatNano, isObject, type Nano, parseJson, type Uuid } from '../kernel/index.ts'
 import type { ReceiptDocument } from './document.ts'
 import { type PostedEntry, renderReceipt, type View } from './render.ts'
 
@@ -48,7 +48,9 @@ export interface ReceiptReader {
   /** @returns null when there is none, or it is not for the one who asks */
   get(query: ReceiptScope & { readonly id: Uuid }): Promise<Receipt | null>
   /** Newest first; `nextCursor` is the last receipt of the page, as `req_…`, or null on the last page. */
-  list(filter: ReceiptFilter): Promise<{ readonly data: readonly Receipt[]; readonly nextCursor: string | null }>
+  list(
+    filter: ReceiptFilter,
+  ): Promise<{ readonly data: readonly Receipt[]; readonly nextCursor: string | null }>
   runTotals(run: { readonly orgId: Uuid; readonly id: Uuid }): Promise<RunTotals>
 }
 
@@ -72,7 +74,10 @@ const ENTRIES_SQL = `select r.id as request_id, e.transfer_id, e.line, a.bucket,
   join ledger.account a on a.org_id = e.org_id and a.id = e.account_id
   order by e.transfer_id, e.line`
 
-async function readEntries(database: Database, receipts: readonly StoredReceipt[]): Promise<ReadonlyMap<Uuid, readonly PostedEntry[]>> {
+async function readEntries(
+  database: Database,
+  receipts: readonly StoredReceipt[],
+): Promise<ReadonlyMap<Uuid, readonly PostedEntry[]>> {
   const rows = await database.query<{
     request_id: Uuid
     transfer_id: Uuid
@@ -101,7 +106,10 @@ async function readEntries(database: Database, receipts: readonly StoredReceipt[
 }
 
 /** A request that runs has no receipt yet, but its hold says what is known: the receipt is `pending`. */
-async function readPending(database: Database, query: ReceiptScope & { readonly id: Uuid }): Promise<Receipt | null> {
+async function readPending(
+  database: Database,
+  query: ReceiptScope & { readonly id: Uuid },
+): Promise<Receipt | null> {
   const row = await database.maybeOne<{ intent: string; amount: bigint; bucket: string; currency: string }>(
     `select h.intent, h.amount, a.bucket, a.currency
      from ledger.hold h join ledger.account a on a.org_id = h.org_id and a.id = h.account_id
@@ -114,11 +122,19 @@ async function readPending(database: Database, query: ReceiptScope & { readonly 
   if (!intent.ok || !isObject(intent.value) || !isObject(intent.value['doc'])) return null
   if (query.projectId !== null && intent.value['projectId'] !== query.projectId) return null
   const doc = intent.value['doc'] as unknown as ReceiptDocument
-  const hold = { bucket: row.bucket, currency: row.currency, amount: formatNano(row.amount), state: 'open' as const }
+  const hold = {
+    bucket: row.bucket,
+    currency: row.currency,
+    amount: formatNano(row.amount),
+    state: 'open' as const,
+  }
   return renderReceipt(query.id, { ...doc, status: 'pending', hold }, [], query.view)
 }
 
-async function readOne(database: Database, query: ReceiptScope & { readonly id: Uuid }): Promise<Receipt | null> {
+async function readOne(
+  database: Database,
+  query: ReceiptScope & { readonly id: Uuid },
+): Promise<Receipt | null> {
   const row = await database.maybeOne<StoredReceipt>(
     `select org_id, id, document from ledger.receipt
      where id = $1 and ($2::uuid is null or org_id = $2) and ($3::uuid is null or project_id = $3)`,
@@ -176,7 +192,7 @@ const RUN_SQL = `select r.document::json #>> '{run,step}' as step, r.bucket, a.c
   from ledger.receipt r
   join ledger.account a on a.org_id = r.org_id and a.bucket = r.bucket and a.kind = 'customer'
   where r.run_id = $1 and r.org_id = $2 and r.bucket is not null
-  group by 1, 2, 3 order by min(r.id), r.bucket`
+  group by 1, 2, 3 order by min(r.id::text), r.bucket`
 
 const RUN_HELD_SQL = `select a.bucket, a.currency, sum(h.amount)::bigint as held from ledger.hold h
   join ledger.account a on a.org_id = h.org_id and a.id = h.account_id
@@ -200,12 +216,19 @@ function addTotal(totals: Map<string, BucketTotal>, more: BucketTotal): void {
   })
 }
 
-async function readRunTotals(database: Database, run: { readonly orgId: Uuid; readonly id: Uuid }): Promise<RunTotals> {
+async function readRunTotals(
+  database: Database,
+  run: { readonly orgId: Uuid; readonly id: Uuid },
+): Promise<RunTotals> {
   const rows = await database.query<TotalRow>(RUN_SQL, [run.id, run.orgId])
-  const held = await database.query<{ bucket: string; currency: string; held: bigint }>(RUN_HELD_SQL, [run.id, run.orgId])
+  const held = await database.query<{ bucket: string; currency: string; held: bigint }>(RUN_HELD_SQL, [
+    run.id,
+    run.orgId,
+  ])
   const totals = new Map<string, BucketTotal>()
   for (const row of rows) addTotal(totals, totalOf(row))
-  for (const { bucket, currency, held: heldNano } of held) addTotal(totals, { bucket, currency, chargedNano: 0n, heldNano, requests: 0 })
+  for (const { bucket, currency, held: heldNano } of held)
+    addTotal(totals, { bucket, currency, chargedNano: 0n, heldNano, requests: 0 })
   const steps = new Map<string | null, StepTotal>()
   for (const row of rows) {
     const known = steps.get(row.step)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Receipt } from '../../src/contract/index.ts'
 import { formatNano, parseNano } from '../../src/kernel/index.ts'
-import { OPERATOR_TOKEN, type Account, type Forge } from '../forge.ts'
+import { type Account, type Forge, OPERATOR_TOKEN } from '../forge.ts'
 
 /** One request through the whole gateway, and everything that can be known about it afterwards. */
 
@@ -155,10 +155,10 @@ export function assertMoney(told: Told): void {
   assert.equal(receipt.no_charge_reason, null)
   assert.equal(receipt.hold?.state, 'captured')
   assert.ok((parseNano(receipt.hold?.amount ?? '') ?? 0n) >= total, 'never more than was set aside')
-  assert.deepEqual(
-    receipt.balance === null ? null : [receipt.balance.before, receipt.balance.after],
-    [formatNano(before), formatNano(after)],
-  )
+  assert.deepEqual(receipt.balance === null ? null : [receipt.balance.before, receipt.balance.after], [
+    formatNano(before),
+    formatNano(after),
+  ])
   const own = receipt.ledger.filter((entry) => entry.account === charge.bucket)
   assert.deepEqual(
     own.map((entry) => entry.amount),

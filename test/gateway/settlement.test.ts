@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Settlement, SETTLEMENTS } from '../../src/contract/index.ts'
 import type { Receipt } from '../../src/contract/index.ts'
+import { SETTLEMENTS, type Settlement } from '../../src/contract/index.ts'
 import { type Account, type Forge, startForge, testConfig } from '../forge.ts'
 import {
   type Asked,
@@ -11,8 +11,8 @@ import {
   chargeNano,
   contentOf,
   errorOf,
-  eventually,
   eventsOf,
+  eventually,
   priceNano,
   type Told,
   usageOf,
@@ -81,7 +81,10 @@ test('settlement matrix: each row charges what it says, in a stream and whole', 
   const forge = await startForge(t, { config: MODELS })
   const account = await forge.account()
 
-  for (const [name, body] of [['stream', STREAM], ['whole', {}]] as const) {
+  for (const [name, body] of [
+    ['stream', STREAM],
+    ['whole', {}],
+  ] as const) {
     await t.test(`completed, usage reported: the reported usage is charged (${name})`, async () => {
       const told = await ask(forge, account, { model: 'm', body })
       assert.equal(told.status, 200)
@@ -142,13 +145,16 @@ test('settlement matrix: each row charges what it says, in a stream and whole', 
       }
     })
 
-    await t.test(`an explicit zero is no missing usage: nothing is charged, and flagged (${name})`, async () => {
-      const told = await ask(forge, account, { model: 'm', sandbox: 'zero-usage', body })
-      expectReceipt(told.receipt, 'completed', 'completed_reported')
-      assert.ok(told.receipt.flags.includes('usage_zero_with_output'))
-      assert.match(told.receipt.no_charge_reason ?? '', /no tokens were used/)
-      assertMoney(told)
-    })
+    await t.test(
+      `an explicit zero is no missing usage: nothing is charged, and flagged (${name})`,
+      async () => {
+        const told = await ask(forge, account, { model: 'm', sandbox: 'zero-usage', body })
+        expectReceipt(told.receipt, 'completed', 'completed_reported')
+        assert.ok(told.receipt.flags.includes('usage_zero_with_output'))
+        assert.match(told.receipt.no_charge_reason ?? '', /no tokens were used/)
+        assertMoney(told)
+      },
+    )
 
     await t.test(`a price of zero charges nothing and says so (${name})`, async () => {
       const told = await ask(forge, account, { model: 'free', body })
@@ -173,23 +179,26 @@ test('settlement matrix: each row charges what it says, in a stream and whole', 
       }
     })
 
-    await t.test(`attempts that failed and were retried cost nothing; one answer, one charge (${name})`, async () => {
-      const told = await ask(forge, account, { model: 'backup', body })
-      assert.equal(told.status, 200)
-      expectReceipt(told.receipt, 'completed', 'completed_reported')
-      assert.deepEqual(
-        told.receipt.attempts.map(({ result, billed, role, next }) => [result, billed, role, next]),
-        [
-          ['error', false, 'primary', 'backup'],
-          ['error', false, 'backup 1', 'backup'],
-          ['ok', true, 'backup 2', 'answer'],
-        ],
-      )
-      assert.equal(told.receipt.fallback, true)
-      assert.equal(told.headers.get('x-tf-attempts'), '3')
-      assert.equal(chargeNano(told.receipt), reportedCharge(told))
-      assertMoney(told)
-    })
+    await t.test(
+      `attempts that failed and were retried cost nothing; one answer, one charge (${name})`,
+      async () => {
+        const told = await ask(forge, account, { model: 'backup', body })
+        assert.equal(told.status, 200)
+        expectReceipt(told.receipt, 'completed', 'completed_reported')
+        assert.deepEqual(
+          told.receipt.attempts.map(({ result, billed, role, next }) => [result, billed, role, next]),
+          [
+            ['error', false, 'primary', 'backup'],
+            ['error', false, 'backup 1', 'backup'],
+            ['ok', true, 'backup 2', 'answer'],
+          ],
+        )
+        assert.equal(told.receipt.fallback, true)
+        assert.equal(told.headers.get('x-tf-attempts'), '3')
+        assert.equal(chargeNano(told.receipt), reportedCharge(told))
+        assertMoney(told)
+      },
+    )
 
     await t.test(`refused here: nothing, still a receipt, and what to do next (${name})`, async () => {
       const told = await ask(forge, account, { model: 'no-such-model', body })
@@ -202,24 +211,27 @@ test('settlement matrix: each row charges what it says, in a stream and whole', 
     })
   }
 
-  await t.test('upstream failed after output had reached the client: the part is charged, the input once', async () => {
-    for (const sandbox of [
-      'words=40, delay=0, cut=20',
-      'words=40, delay=0, end-early=20',
-      'words=40, delay=0, error-event=20',
-    ]) {
-      const told = await ask(forge, account, { model: 'm', sandbox, body: STREAM })
-      assert.equal(told.status, 200)
-      expectReceipt(told.receipt, 'failed', 'failed_after_output')
-      assert.equal(told.receipt.usage?.source, 'estimated')
-      const { input, output } = told.receipt.usage ?? { input: 0, output: 0 }
-      assert.ok((output ?? 0) > 8 && (output ?? 0) < 40, `${sandbox}: ${output}`)
-      assert.equal(chargeNano(told.receipt), priceNano(input ?? 0, output ?? 0))
-      assert.equal(told.receipt.attempts[0]?.billed_reason, 'a part of the answer was delivered')
-      assert.equal(errorOf(told).code, 'upstream_error', 'the stream ends with an error event')
-      assertMoney(told)
-    }
-  })
+  await t.test(
+    'upstream failed after output had reached the client: the part is charged, the input once',
+    async () => {
+      for (const sandbox of [
+        'words=40, delay=0, cut=20',
+        'words=40, delay=0, end-early=20',
+        'words=40, delay=0, error-event=20',
+      ]) {
+        const told = await ask(forge, account, { model: 'm', sandbox, body: STREAM })
+        assert.equal(told.status, 200)
+        expectReceipt(told.receipt, 'failed', 'failed_after_output')
+        assert.equal(told.receipt.usage?.source, 'estimated')
+        const { input, output } = told.receipt.usage ?? { input: 0, output: 0 }
+        assert.ok((output ?? 0) > 8 && (output ?? 0) < 40, `${sandbox}: ${output}`)
+        assert.equal(chargeNano(told.receipt), priceNano(input ?? 0, output ?? 0))
+        assert.equal(told.receipt.attempts[0]?.billed_reason, 'a part of the answer was delivered')
+        assert.equal(errorOf(told).code, 'upstream_error', 'the stream ends with an error event')
+        assertMoney(told)
+      }
+    },
+  )
 
   await t.test('usage that came before the failure is what is charged', async () => {
     const sandbox = 'words=40, delay=0, error-event=20, error-usage, usage.completion_tokens=17'
@@ -230,28 +242,33 @@ test('settlement matrix: each row charges what it says, in a stream and whole', 
     assertMoney(told)
   })
 
-  await t.test('client went away in mid-stream: charged for what was generated, upstream cancelled', async () => {
-    const before = (await forge.balance(account.orgId, 'rmb')).posted
-    const asked = { model: 'm', sandbox: 'words=400, delay=5', body: { ...STREAM, max_tokens: 1_000 } }
-    const id = await leave(forge, account, asked, (text) => eventsOf(text).length >= 10)
-    const receipt = await forge.receipt(id)
-    const after = (await forge.balance(account.orgId, 'rmb')).posted
-    expectReceipt(receipt, 'cancelled', 'client_left')
-    assert.equal(receipt.attempts[0]?.result, 'cancelled')
-    const { input, output } = receipt.usage ?? { input: 0, output: 0 }
-    assert.ok((output ?? 0) >= 4 && (output ?? 0) < 200, `${output}`)
-    assert.equal(before - after, priceNano(input ?? 0, output ?? 0))
-    assert.equal(before - after, chargeNano(receipt))
-    const upstream = await forge.sandbox.requests.waitFor((request) => request.closedEarly)
-    assert.ok(upstream.eventsSent < 300, 'the upstream was cancelled at once')
-  })
+  await t.test(
+    'client went away in mid-stream: charged for what was generated, upstream cancelled',
+    async () => {
+      const before = (await forge.balance(account.orgId, 'rmb')).posted
+      const asked = { model: 'm', sandbox: 'words=400, delay=5', body: { ...STREAM, max_tokens: 1_000 } }
+      const id = await leave(forge, account, asked, (text) => eventsOf(text).length >= 10)
+      const receipt = await forge.receipt(id)
+      const after = (await forge.balance(account.orgId, 'rmb')).posted
+      expectReceipt(receipt, 'cancelled', 'client_left')
+      assert.equal(receipt.attempts[0]?.result, 'cancelled')
+      const { input, output } = receipt.usage ?? { input: 0, output: 0 }
+      assert.ok((output ?? 0) >= 4 && (output ?? 0) < 200, `${output}`)
+      assert.equal(before - after, priceNano(input ?? 0, output ?? 0))
+      assert.equal(before - after, chargeNano(receipt))
+      const upstream = await forge.sandbox.requests.waitFor((request) => request.closedEarly)
+      assert.ok(upstream.eventsSent < 300, 'the upstream was cancelled at once')
+    },
+  )
 
   await t.test('client went away before a provider had accepted: nothing', async () => {
     for (const body of [STREAM, {}]) {
       const stop = new AbortController()
       const seenBefore = forge.sandbox.requests.count
       const pending = forge
-        .chat(account.key, bodyOf({ model: 'm', sandbox: 'slow-headers=5000', body }), { signal: stop.signal })
+        .chat(account.key, bodyOf({ model: 'm', sandbox: 'slow-headers=5000', body }), {
+          signal: stop.signal,
+        })
         .catch(() => null)
       await eventually('the upstream call', () => (forge.sandbox.requests.count > seenBefore ? true : null))
       stop.abort()
@@ -264,16 +281,19 @@ test('settlement matrix: each row charges what it says, in a stream and whole', 
     }
   })
 
-  await t.test('a stream past what it may cost is cut with "length" and charged within the hold', async () => {
-    const told = await ask(forge, account, { model: 'm', sandbox: 'ignore-max', body: STREAM })
-    assert.equal(told.status, 200)
-    expectReceipt(told.receipt, 'completed', 'cut_at_limit')
-    assert.ok(told.receipt.flags.includes('cut_at_limit'))
-    assert.equal(told.json.at(-1)?.choices?.[0]?.finish_reason, 'length')
-    assert.equal(eventsOf(told.text).at(-1), '[DONE]')
-    assert.ok((told.receipt.usage?.output ?? 0) <= 100)
-    assertMoney(told)
-  })
+  await t.test(
+    'a stream past what it may cost is cut with "length" and charged within the hold',
+    async () => {
+      const told = await ask(forge, account, { model: 'm', sandbox: 'ignore-max', body: STREAM })
+      assert.equal(told.status, 200)
+      expectReceipt(told.receipt, 'completed', 'cut_at_limit')
+      assert.ok(told.receipt.flags.includes('cut_at_limit'))
+      assert.equal(told.json.at(-1)?.choices?.[0]?.finish_reason, 'length')
+      assert.equal(eventsOf(told.text).at(-1), '[DONE]')
+      assert.ok((told.receipt.usage?.output ?? 0) <= 100)
+      assertMoney(told)
+    },
+  )
 
   await t.test('gateway crashed: recovered from the stored hold, the rest released', async () => {
     const stop = new AbortController()
@@ -295,7 +315,9 @@ test('settlement matrix: each row charges what it says, in a stream and whole', 
     assert.equal(before - after, priceNano(12, 7))
     assert.equal(chargeNano(receipt), priceNano(12, 7))
     assert.equal(receipt.usage?.source, 'estimated')
-    await eventually('the late settlement', () => (forge.app.gateway.counters.lateSettlements === 1 ? true : null))
+    await eventually('the late settlement', () =>
+      forge.app.gateway.counters.lateSettlements === 1 ? true : null,
+    )
     assert.deepEqual(await forge.receipt(id), receipt, 'the late settlement changed nothing')
   })
 
