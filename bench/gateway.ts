@@ -172,6 +172,40 @@ async function setUp(stand: Stand): Promise<{ bench: Bench; forge: Forge; missin
   return { bench, forge, missing }
 }
 
+interface ForgeLoad {
+  readonly body: Load['body']
+  readonly rate: number
+  readonly seconds: number
+}
+
+/** Our gateway alone, for looking into it. */
+export async function setUpForge(
+  stand: Stand,
+  execArgv: readonly string[],
+): Promise<{ readonly pid: number; load(what: ForgeLoad): Promise<string> }> {
+  const upstream = await stand.run(compile(stand, 'upstream'), ['--gap-us', '5000'], { core: 0 })
+  const upstreamPort = Number(upstream.ready['port'])
+  const database = await startDatabase(stand, 'gateway')
+  const forge = await startForge(stand, database, upstreamPort, execArgv)
+  const bodies = writeBodies(stand)
+  const bench = {
+    stand,
+    load: compile(stand, 'load'),
+    upstreamPid: upstream.pid,
+    database,
+    subjects: new Map(),
+    bodies,
+  }
+  return {
+    pid: forge.pid ?? 0,
+    async load({ body, rate, seconds }) {
+      const conns = rate === 0 ? 64 : 512
+      const load: Load = { mode: 'json, saturated', body, conns, rate, warmFactor: 0.25, subjects: [] }
+      return `${JSON.stringify(await runLoad(bench, forge, load, seconds, 0))}\n`
+    },
+  }
+}
+
 async function runLoad(
   bench: Bench,
   subject: Subject,

@@ -180,6 +180,7 @@ export async function startPortkey(stand: Stand, upstreamPort: number): Promise<
       core: CORE,
       port,
       env,
+      quiet: true,
     })
     return {
       name: 'portkey',

@@ -39,6 +39,8 @@ export interface RunOptions {
   readonly env?: NodeJS.ProcessEnv
   /** Ready when this port of 127.0.0.1 takes connections, for programs that print nothing of use. */
   readonly port?: number
+  /** Its complaints are not ours to show. */
+  readonly quiet?: boolean
 }
 
 const READY_MS = 60_000

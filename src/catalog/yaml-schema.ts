@@ -100,6 +100,5 @@ export const fileSchema = closed({
 
 export type WrittenFile = z.output<typeof fileSchema>
 export type WrittenModel = z.output<typeof modelSchema>
-export type WrittenSeed = z.output<typeof seedSchema>
 export type WrittenModelBase = Omit<WrittenModel, 'routes'>
 export type WrittenRouteBase = Omit<z.output<typeof route>, 'channels'>

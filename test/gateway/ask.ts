@@ -200,3 +200,12 @@ export async function eventually<T>(what: string, look: () => T | null | Promise
   }
   throw new Error(`waited too long for ${what}`)
 }
+
+/** A configuration of test/forge.ts whose channels with the setting `NAME` go to another upstream than the sandbox. */
+export function withUpstreams(config: object, urls: Readonly<Record<string, string>>): object {
+  const text = JSON.stringify(config, (key, value: unknown) => {
+    if (key !== 'base_url' || typeof value !== 'string') return value
+    return urls[value.slice('sandbox:'.length)] ?? value
+  })
+  return JSON.parse(text) as object
+}

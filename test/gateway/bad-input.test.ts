@@ -132,6 +132,7 @@ test('bad input is refused in the protocol\'s shape, with a receipt, and nothing
     const response = await post(forge, account.key, withMember(`"x":${deepest}`))
     assert.equal(response.status, 200, 'what is just deep enough is served')
     await response.text()
+    await forge.settled()
   })
 
   await t.test('A22: compressed bodies are refused, not inflated', async () => {
@@ -147,6 +148,7 @@ test('bad input is refused in the protocol\'s shape, with a receipt, and nothing
     assert.equal(response.status, 200)
     assert.match(response.headers.get('content-type') ?? '', /^application\/json/, 'no stream: that was no member of ours')
     await response.text()
+    await forge.settled()
     assert.equal(Reflect.get({}, 'isAdmin'), undefined)
     const upstream = forge.sandbox.requests.all().at(-1)?.bodyText ?? ''
     assert.ok(upstream.includes(member), 'the upstream gets the bytes')

@@ -16,6 +16,7 @@ import {
   priceNano,
   type Told,
   usageOf,
+  withUpstreams,
 } from './ask.ts'
 import { startStub } from './stub.ts'
 
@@ -331,9 +332,8 @@ test('a whole answer whose caller left after the provider accepted is charged fo
     res.writeHead(200, { 'content-type': 'application/json' })
     res.write('{"id":"x","choices":[')
   })
-  const config = testConfig({ m: { ordinary: [stub.url] } })
-  const text = JSON.stringify(config).replaceAll(`sandbox:${stub.url}`, stub.url)
-  const forge = await startForge(t, { config: JSON.parse(text) as object })
+  const config = withUpstreams(testConfig({ m: { ordinary: ['stub'] } }), { stub: stub.url })
+  const forge = await startForge(t, { config })
   const account = await forge.account()
   const stop = new AbortController()
   const pending = forge.chat(account.key, bodyOf({ model: 'm' }), { signal: stop.signal }).catch(() => null)
