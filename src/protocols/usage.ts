@@ -1,0 +1,51 @@
+import type { Json, UsageCounts } from '../kernel/index.ts'
+
+/** Usage as a provider reported it, in disjoint classes that add up to its own total. */
+export interface ReadUsage {
+  readonly counts: UsageCounts
+  /** Reasoning inside the output counts; null when the provider does not say. */
+  readonly reasoning: number | null
+  /** Billable calls besides tokens. */
+  readonly calls: Readonly<Partial<Record<'web_search', number>>>
+  /** Parts that ran on another model than the one asked for (advisor, compaction, fallback), not inside `counts`. */
+  readonly others: readonly OtherModelUsage[]
+  /** False when a number had to be worked out rather than read. */
+  readonly exact: boolean
+  readonly flags: readonly UsageFlag[]
+}
+
+export interface OtherModelUsage {
+  readonly model: string
+  readonly counts: UsageCounts
+}
+
+export type UsageFlag =
+  | 'usage_invalid'
+  | 'cached_exceeds_input'
+  | 'usage_total_mismatch'
+  | 'reasoning_outside_output'
+  | 'cache_write_split_lost'
+  | 'provider_repriced'
+  | 'other_models_used'
+
+export type UsageResult =
+  | { readonly kind: 'reported'; readonly usage: ReadUsage }
+  /** Nothing was reported. */
+  | { readonly kind: 'missing' }
+  /** Something was reported that is no usage: negative, fractional, text, not finite. */
+  | { readonly kind: 'invalid' }
+
+export function isCount(value: Json | undefined): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
+}
+
+/** 0 when absent or null, -1 when it is there and is no count. */
+export function optionalCount(value: Json | undefined): number {
+  if (value === undefined || value === null) return 0
+  return isCount(value) ? value : -1
+}
+
+/** Only classes that have tokens: a class that is absent is 0. */
+export function withoutZeros(counts: Readonly<Record<string, number>>): UsageCounts {
+  return Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0))
+}
