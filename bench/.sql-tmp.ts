@@ -52,4 +52,4 @@ try {
     await way.close()
   }
   await admin.close()
-} finally { await stand.close() }
+} finally { execFileSync('cp', [join(stand.dir, 'd', 'postgres.log'), '/tmp/pg.log'], { stdio: 'inherit' }); await stand.close() }

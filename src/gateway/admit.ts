@@ -96,7 +96,7 @@ export function decode(exchange: Exchange, key: ApiKeyRecord, bytes: Buffer): St
         { param: 'idempotency-key' },
       ),
     }
-  return { ok: true, value: { exchange, key, bytes, spans, body, chat: read.request, idempotencyKey } }
+  return { ok: true, value: { exchange, key, bytes, spans, body, facts: read.request, idempotencyKey } }
 }
 
 interface Asked {
@@ -145,10 +145,10 @@ async function openRun(
 }
 
 export async function admit(deps: GatewayDeps, inbound: Inbound): Promise<StageResult<Admitted>> {
-  const { key, chat, exchange } = inbound
+  const { key, facts, exchange } = inbound
   const snapshot = deps.catalog.snapshot()
-  const asked = askedModel(snapshot, chat.model, header(exchange.req, 'x-tf-route'))
-  const refused = modelFault(key, asked, chat.model)
+  const asked = askedModel(snapshot, facts.model, header(exchange.req, 'x-tf-route'))
+  const refused = modelFault(key, asked, facts.model)
   if (refused !== null || asked.model === null)
     return { ok: false, fault: refused ?? fault('model_not_found', 'There is no such model.') }
   const run = header(exchange.req, 'x-tf-run') === null ? null : await openRun(deps, key, exchange.req)

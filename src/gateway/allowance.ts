@@ -24,7 +24,7 @@ export class Allowance {
   private exhausted = false
 
   constructor(writer: LedgerWriter, held: Held) {
-    const { choices } = held.planned.admitted.inbound.chat
+    const { choices } = held.planned.admitted.inbound.facts
     this.writer = writer
     this.held = held
     this.windowTokens = held.outputTokensMax * choices
@@ -54,7 +54,7 @@ export class Allowance {
     const nextTokens = Math.min(this.wantedTokens, this.windowTokens * 2)
     const costNano = boundNano(held.plan.price.sheet, {
       admittedAtMs: inbound.exchange.startedAtMs,
-      serviceTier: inbound.chat.serviceTier,
+      serviceTier: inbound.facts.serviceTier,
       inputTokensMax: held.inputTokensMax,
       outputTokensMax: nextTokens,
     })

@@ -44,28 +44,28 @@ export interface HoldWindow {
 
 export function holdWindow(planned: Planned, plan: RoutePlan): HoldWindow {
   const { inbound, model } = planned.admitted
-  const { chat, exchange } = inbound
+  const { facts, exchange } = inbound
   const sheet = plan.price.sheet
-  const inputTokensMax = Math.min(chat.inputTokensMax, model.contextTokens)
-  const outputTokensWanted = Math.min(chat.maxOutputTokens ?? model.maxOutputTokens, model.maxOutputTokens)
+  const inputTokensMax = Math.min(facts.inputTokensMax, model.contextTokens)
+  const outputTokensWanted = Math.min(facts.maxOutputTokens ?? model.maxOutputTokens, model.maxOutputTokens)
   // Only a stream can be extended while it runs; a whole answer needs its whole window at once.
   const outputTokensHeld =
-    chat.stream && plan.route.holdWindowTokens !== null
+    facts.stream && plan.route.holdWindowTokens !== null
       ? Math.min(outputTokensWanted, plan.route.holdWindowTokens)
       : outputTokensWanted
   const cost = (outputTokens: number): Nano =>
     boundNano(sheet, {
       admittedAtMs: exchange.startedAtMs,
-      serviceTier: chat.serviceTier,
+      serviceTier: facts.serviceTier,
       inputTokensMax,
-      outputTokensMax: outputTokens * chat.choices,
+      outputTokensMax: outputTokens * facts.choices,
     })
   const wantedNano = cost(outputTokensHeld)
   return {
     inputTokensMax,
     outputTokensWanted,
     outputTokensHeld,
-    choices: chat.choices,
+    choices: facts.choices,
     wantedNano,
     minimumNano: outputTokensHeld <= WINDOW_TOKENS_MIN ? wantedNano : cost(WINDOW_TOKENS_MIN),
   }
@@ -74,14 +74,14 @@ export function holdWindow(planned: Planned, plan: RoutePlan): HoldWindow {
 /** Output tokens of one choice that an amount pays for. */
 export function windowFor(planned: Planned, plan: RoutePlan, window: HoldWindow, amountNano: Nano): number {
   if (amountNano >= window.wantedNano) return window.outputTokensHeld
-  const { chat, exchange } = planned.admitted.inbound
+  const { facts, exchange } = planned.admitted.inbound
   const tokens = outputTokensAffordable(
     plan.price.sheet,
-    { admittedAtMs: exchange.startedAtMs, serviceTier: chat.serviceTier },
+    { admittedAtMs: exchange.startedAtMs, serviceTier: facts.serviceTier },
     window.inputTokensMax,
     amountNano,
   )
-  return Math.min(Math.floor(tokens / chat.choices), window.outputTokensHeld)
+  return Math.min(Math.floor(tokens / facts.choices), window.outputTokensHeld)
 }
 
 async function shortage(
@@ -208,7 +208,7 @@ export async function hold(
   const outputTokensMax = windowFor(planned, plan, window, result.figureNano)
   const lowered = outputTokensMax < window.outputTokensHeld
   const overModel =
-    inbound.chat.maxOutputTokens !== null && inbound.chat.maxOutputTokens > window.outputTokensWanted
+    inbound.facts.maxOutputTokens !== null && inbound.facts.maxOutputTokens > window.outputTokensWanted
   return {
     ok: true,
     value: {

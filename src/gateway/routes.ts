@@ -103,15 +103,15 @@ class RouteRun {
   }
 
   private intent(plan: RoutePlan, reason: DecisionReason, window: HoldWindow): string {
-    const { exchange, key, chat, idempotencyKey } = this.inbound
+    const { exchange, key, facts, idempotencyKey } = this.inbound
     const { model, run } = this.planned.admitted
     const base = baseDocument({
       exchange,
       key,
       endpoint: ENDPOINT,
-      streamed: chat.stream,
+      streamed: facts.stream,
       idempotencyKey,
-      requestedModel: chat.model,
+      requestedModel: facts.model,
       catalogModel: model.name,
       run,
       planned: this.planned,
@@ -131,7 +131,7 @@ class RouteRun {
       route: plan.route.name,
       model: model.name,
       priceVersion: plan.price.id,
-      serviceTier: chat.serviceTier,
+      serviceTier: facts.serviceTier,
       inputTokensMax: window.inputTokensMax,
       doc: { ...base, status: 'pending', ended: 0, latency: 0, attempts: [], settlement: 'recovered' },
     })
@@ -199,17 +199,17 @@ class RouteRun {
 
   private async callChannel(plan: RoutePlan, held: Held, channel: PlannedChannel): Promise<CallResult> {
     const { deps, inbound } = this
-    const { chat, bytes, spans } = inbound
+    const { facts, bytes, spans } = inbound
     const { target } = channel
-    const edits = openaiChat.chatRequestEdits(chat, target.upstreamModel, held.sentLimit)
+    const edits = openaiChat.chatRequestEdits(facts, target.upstreamModel, held.sentLimit)
     const allowance = this.allowance
     this.streamHeaders = this.headersFor(plan, channel)
     const call = callUpstream({
       upstream: deps.upstreams.of(target.channel),
       channel: target.channel,
       body: spliceMembers(bytes, spans, edits),
-      streamed: chat.stream,
-      wantsUsage: chat.wantsUsage,
+      streamed: facts.stream,
+      wantsUsage: facts.wantsUsage,
       res: this.res,
       clock: deps.clock,
       beginStream: this.beginStream,

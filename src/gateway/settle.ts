@@ -50,9 +50,9 @@ function refusalStory(refusal: Refusal): Story {
     exchange: refusal.exchange,
     key: refusal.key,
     endpoint: refusal.endpoint,
-    streamed: inbound?.chat.stream ?? false,
+    streamed: inbound?.facts.stream ?? false,
     idempotencyKey: inbound?.idempotencyKey ?? null,
-    requestedModel: inbound?.chat.model.slice(0, 200) ?? null,
+    requestedModel: inbound?.facts.model.slice(0, 200) ?? null,
     catalogModel: (admitted ?? planned?.admitted)?.model.name ?? null,
     run: (admitted ?? planned?.admitted)?.run ?? null,
     planned: planned ?? null,
@@ -144,7 +144,7 @@ export function meterRequest(planned: Planned, held: Held, ending: Ending): Mete
   const { inbound } = planned.admitted
   return meter(ending, {
     inputTokensMax: held.inputTokensMax,
-    outputTokensMax: held.outputTokensBound * inbound.chat.choices,
+    outputTokensMax: held.outputTokensBound * inbound.facts.choices,
     inputTokensEstimated: () => openaiChat.estimateChatInput(inbound.body),
   })
 }
@@ -160,7 +160,7 @@ export function priceRequest(
   return charge(metered, {
     plan,
     admittedAtMs,
-    serviceTierAsked: inbound.chat.serviceTier,
+    serviceTierAsked: inbound.facts.serviceTier,
     serviceTierServed,
     referencePrice: referenceSheetAt(model, admittedAtMs),
   })
@@ -207,9 +207,9 @@ function storyOf(finished: Finished, heldNano: Nano, captured: boolean): Story {
     exchange: inbound.exchange,
     key: inbound.key,
     endpoint: 'openai.chat_completions',
-    streamed: inbound.chat.stream,
+    streamed: inbound.facts.stream,
     idempotencyKey: inbound.idempotencyKey,
-    requestedModel: inbound.chat.model,
+    requestedModel: inbound.facts.model,
     catalogModel: model.name,
     run,
     planned,

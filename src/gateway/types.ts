@@ -33,7 +33,7 @@ export interface Inbound {
   readonly bytes: Buffer
   readonly spans: ObjectSpans
   readonly body: JsonObject
-  readonly chat: ChatRequest
+  readonly facts: ChatRequest
   readonly idempotencyKey: string | null
 }
 

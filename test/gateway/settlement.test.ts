@@ -304,7 +304,8 @@ test('settlement matrix: each row charges what it says, in a stream and whole', 
     const id = response.headers.get('x-request-id')
     // As after a crash: the hold belongs to a process that is no more, with what its last renewal had told.
     await forge.owner.query(
-      `update ledger.hold set process_id = '00000000-0000-7000-8000-000000000000', progress = $1`,
+      `update ledger.hold set process_id = '00000000-0000-7000-8000-000000000000', progress = $1,
+         opened_at = opened_at - interval '1 minute'`,
       [JSON.stringify({ input: 12, output: 7 })],
     )
     assert.equal(await forge.app.recovery.sweep(), 1)
