@@ -91,6 +91,8 @@ export interface StreamReaderOptions {
   readonly wantsUsage: boolean
   /** What to put as `tf` into the last usage object that the caller sees, given the raw usage; null for nothing. */
   readonly annotate: (usage: Json) => JsonObject | null
+  /** How the caller wants the stream framed; only Gemini knows anything but server-sent events. */
+  readonly frame?: 'sse' | 'array'
 }
 
 /** One server-sent event, decoded. */
@@ -115,6 +117,8 @@ export interface EncoderContext {
   readonly requestBody: JsonObject
   /** As in StreamReaderOptions, for the usage object of the encoded answer; called once, at the last usage. */
   readonly annotate: () => JsonObject | null
+  /** How the caller wants the stream framed; only Gemini knows anything but server-sent events. */
+  readonly frame?: 'sse' | 'array'
 }
 
 export interface StreamEncoder {

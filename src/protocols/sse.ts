@@ -58,3 +58,12 @@ export function eventData(event: Buffer): string | null {
   }
   return data
 }
+
+/** The `event:` name of one event; null when it has none. */
+export function eventName(event: Buffer): string | null {
+  if (!event.includes('event:')) return null
+  for (const line of event.toString('utf8').split(/\r\n|\n|\r/)) {
+    if (line.startsWith('event:')) return line.slice(6).trim()
+  }
+  return null
+}
