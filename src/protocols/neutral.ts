@@ -131,8 +131,18 @@ export const FINISHES = [
 ] as const
 export type Finish = (typeof FINISHES)[number]
 
+/** How likely a token of the text was; `top` are the likeliest at its place. */
+export interface TokenLogprob {
+  readonly token: string
+  readonly logprob: number
+  readonly bytes: readonly number[] | null
+  readonly top: readonly { readonly token: string; readonly logprob: number; readonly bytes: readonly number[] | null }[]
+}
+
 export interface NeutralChoice {
   readonly parts: readonly NeutralPart[]
+  /** Of the choice's text, in its order; absent when none were asked for or the format has none. */
+  readonly logprobs?: readonly TokenLogprob[]
   readonly finish: Finish
   readonly finishRaw: string
 }
@@ -154,7 +164,7 @@ export interface NeutralAnswer {
  */
 export type NeutralEvent =
   | { readonly kind: 'start'; readonly id: string; readonly model: string; readonly createdSeconds: number | null }
-  | { readonly kind: 'text'; readonly choice: number; readonly text: string }
+  | { readonly kind: 'text'; readonly choice: number; readonly text: string; readonly logprobs?: readonly TokenLogprob[] }
   | { readonly kind: 'citation'; readonly choice: number; readonly citation: Citation }
   | { readonly kind: 'refusal'; readonly choice: number; readonly text: string }
   | { readonly kind: 'reasoning'; readonly choice: number; readonly text: string }

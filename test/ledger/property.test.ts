@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { after, test } from 'node:test'
+import { test } from 'node:test'
 import fc from 'fast-check'
 import type { Database } from '../../src/db/index.ts'
 import type { Uuid } from '../../src/kernel/index.ts'
@@ -197,8 +197,8 @@ const history = fc
   .map(([rich, drafts]) => [...(rich === 0 ? [] : funding), ...drafts])
 const sizes = fc.array(fc.constantFrom(1, 2, 5, 12, 50), { minLength: 1, maxLength: 3 })
 
-test(`any history of ops answers and ends as the rules say, however it is cut into batches (seed ${SEED}, ${runs} runs)`, async () => {
-  const { app, database } = await testDatabase({ after })
+test(`any history of ops answers and ends as the rules say, however it is cut into batches (seed ${SEED}, ${runs} runs)`, async (t) => {
+  const { app, database } = await testDatabase(t)
   await fc.assert(
     fc.asyncProperty(history, sizes, async (drafts, cut) => {
       await play(app, database, await createWorld(app), drafts, cut)
@@ -207,8 +207,8 @@ test(`any history of ops answers and ends as the rules say, however it is cut in
   )
 })
 
-test(`the order of ops of different organizations does not matter, nor does the cut (seed ${SEED}, ${runs} runs)`, async () => {
-  const { app, database } = await testDatabase({ after })
+test(`the order of ops of different organizations does not matter, nor does the cut (seed ${SEED}, ${runs} runs)`, async (t) => {
+  const { app, database } = await testDatabase(t)
   await fc.assert(
     fc.asyncProperty(history, sizes, fc.array(fc.boolean(), { minLength: 60 }), async (drafts, cut, picks) => {
       // Ids and foreign accounts live per organization, so histories of two organizations are independent.

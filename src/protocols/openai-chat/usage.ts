@@ -1,39 +1,13 @@
-import { isArray, isObject, type Json, type JsonObject, type UsageCounts } from '../../kernel/index.ts'
+import { isArray, isObject, type Json, type JsonObject } from '../../kernel/index.ts'
+import { isCount, optionalCount, type ReadUsage, type UsageFlag, type UsageResult, withoutZeros } from '../usage.ts'
+
+export type { ReadUsage, UsageFlag, UsageResult } from '../usage.ts'
 
 /**
- * The usage object of OpenAI chat completions and its compatible dialects, as disjoint classes. Cached, cache-write and
- * audio tokens lie inside `prompt_tokens`; reasoning lies inside `completion_tokens`, except where the total says
- * otherwise (xAI reports it beside). Source: provider documentation and recorded answers, per dialect.
+ * The usage object of OpenAI chat completions and its compatible dialects, as disjoint classes. Cached, cache-write,
+ * audio and image tokens lie inside `prompt_tokens`; reasoning lies inside `completion_tokens`, except where the total
+ * says otherwise (xAI reports it beside). Source: provider documentation and recorded answers, per dialect.
  */
-export interface ReadUsage {
-  readonly counts: UsageCounts
-  readonly reasoning: number | null
-  /** False when a number had to be worked out rather than read. */
-  readonly exact: boolean
-  readonly flags: readonly UsageFlag[]
-}
-
-export type UsageFlag =
-  | 'usage_invalid'
-  | 'cached_exceeds_input'
-  | 'usage_total_mismatch'
-  | 'reasoning_outside_output'
-
-export type UsageResult =
-  | { readonly kind: 'reported'; readonly usage: ReadUsage }
-  /** Nothing was reported. */
-  | { readonly kind: 'missing' }
-  /** Something was reported that is no usage: negative, fractional, text, not finite. */
-  | { readonly kind: 'invalid' }
-
-const isCount = (value: Json | undefined): value is number =>
-  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
-
-/** 0 when absent or null, -1 when it is there and is no count. */
-function optionalCount(value: Json | undefined): number {
-  if (value === undefined || value === null) return 0
-  return isCount(value) ? value : -1
-}
 
 interface Parts {
   readonly prompt: number
@@ -41,9 +15,21 @@ interface Parts {
   readonly cacheRead: number
   readonly cacheWrite: number
   readonly audioIn: number
+  readonly imageIn: number
   readonly audioOut: number
   readonly reasoning: number | null
   readonly total: number | null
+  readonly webSearches: number
+}
+
+/** Searches that OpenRouter ran itself; seen under both names. OpenAI bills its own search models a request, not here. */
+function readWebSearches(usage: JsonObject): number {
+  for (const name of ['server_tool_use_details', 'server_tool_use']) {
+    const tools = usage[name]
+    const searches = isObject(tools) ? optionalCount(tools['web_search_requests']) : 0
+    if (searches !== 0) return searches
+  }
+  return 0
 }
 
 function readParts(usage: JsonObject): Parts | null {
@@ -62,20 +48,24 @@ function readParts(usage: JsonObject): Parts | null {
   )
   const cacheWrite = optionalCount(promptDetails['cache_write_tokens'])
   const audioIn = optionalCount(promptDetails['audio_tokens'])
+  const imageIn = optionalCount(promptDetails['image_tokens'])
   const audioOut = optionalCount(completionDetails['audio_tokens'])
   const reasoningRaw = completionDetails['reasoning_tokens']
   const reasoning = reasoningRaw === undefined || reasoningRaw === null ? null : optionalCount(reasoningRaw)
   const total = usage['total_tokens']
-  if (Math.min(cacheRead, cacheWrite, audioIn, audioOut, reasoning ?? 0) < 0) return null
+  const webSearches = readWebSearches(usage)
+  if (Math.min(cacheRead, cacheWrite, audioIn, imageIn, audioOut, reasoning ?? 0, webSearches) < 0) return null
   return {
     prompt,
     completion,
     cacheRead,
     cacheWrite,
     audioIn,
+    imageIn,
     audioOut,
     reasoning,
     total: isCount(total) ? total : null,
+    webSearches,
   }
 }
 

@@ -1,4 +1,4 @@
-import { countTokens } from '../tokens.ts'
+import { countTokens } from './tokens.ts'
 
 /** The providers' rule: a prefix counts from 1024 tokens on, in steps of 128. */
 const LEAST_TOKENS = 1024
