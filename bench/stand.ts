@@ -131,7 +131,7 @@ export function openStand(): Stand {
       const [program, argv] = pinned(options.core ?? 'any', command, args)
       const child = spawn(program, argv, {
         env: options.env ?? process.env,
-        stdio: ['ignore', 'pipe', 'inherit'],
+        stdio: ['ignore', 'pipe', options.quiet === true ? 'ignore' : 'inherit'],
       })
       closings.push(() => stop(child))
       const failed = new Promise<never>((_resolve, reject) => {

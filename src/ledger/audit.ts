@@ -120,12 +120,12 @@ export const INVARIANTS: readonly Invariant[] = [
   {
     name: 'the record cannot be changed: triggers stand',
     broken: 'tables without an enabled append-only trigger',
-    sql: `select x.name from unnest(array['transfer', 'entry', 'receipt', 'lot']) x(name)
+    sql: `select x.name from unnest(array['transfer', 'entry', 'receipt', 'lot', 'account_kind']) x(name)
       where not exists (select from pg_trigger g where g.tgrelid = ('ledger.' || x.name)::regclass
-        and g.tgname = 'append_only' and g.tgenabled in ('O', 'A'))
+        and g.tgname = 'append_only' and g.tgenabled in ('O', 'A') and g.tgfoid = to_regproc('ledger.refuse_change'))
       union all
       select 'entries_balance' where not exists (select from pg_trigger g where g.tgrelid = 'ledger.entry'::regclass
-        and g.tgname = 'entries_balance' and g.tgenabled in ('O', 'A'))`,
+        and g.tgname = 'entries_balance' and g.tgenabled in ('O', 'A') and g.tgfoid = to_regproc('ledger.entries_balance'))`,
   },
   {
     name: 'the record cannot be changed: the gateway role may not write it',

@@ -1,4 +1,5 @@
 import type { Json, JsonObject } from '../kernel/index.ts'
+import type { EmbedAnswer, EmbedRequest } from './embeddings/neutral.ts'
 import type { MemberEdit } from './json-span.ts'
 import type { DecodeResult, EncodeResult, NeutralAnswer, NeutralEvent, NeutralRequest } from './neutral.ts'
 import type { UsageResult } from './usage.ts'
@@ -11,6 +12,10 @@ import type { UsageResult } from './usage.ts'
 
 export const PROTOCOL_NAMES = ['openai-chat', 'openai-responses', 'anthropic-messages', 'gemini-generate'] as const
 export type ProtocolName = (typeof PROTOCOL_NAMES)[number]
+
+/** Formats that generate nothing but speak the same interface: they have no streams. */
+export const EMBED_NAMES = ['openai-embeddings', 'gemini-embed'] as const
+export type WireName = ProtocolName | (typeof EMBED_NAMES)[number]
 
 export interface RequestInput {
   readonly body: JsonObject
@@ -171,15 +176,20 @@ export interface EncodeCallInput extends UpstreamCallInput {
   readonly modelMaxOutputTokens: number
 }
 
-export interface Protocol<F extends RequestFacts = RequestFacts> {
-  readonly name: ProtocolName
+/**
+ * @typeParam F what the format itself reads of a request
+ * @typeParam Q the neutral request, @typeParam A the neutral answer: the gateway hands what one format decodes only to
+ * another of the same operation
+ */
+export interface Protocol<F extends RequestFacts = RequestFacts, Q = NeutralRequest, A = NeutralAnswer> {
+  readonly name: WireName
 
   // ---- the caller's side ----
   readRequest(input: RequestInput): RequestResult<F>
   /** Input tokens by our own count, for when the upstream reports none. */
   estimateInput(body: JsonObject): number
-  decodeRequest(body: JsonObject, facts: F): DecodeResult<NeutralRequest>
-  encodeAnswer(answer: NeutralAnswer, context: EncoderContext): JsonObject
+  decodeRequest(body: JsonObject, facts: F): DecodeResult<Q>
+  encodeAnswer(answer: A, context: EncoderContext): JsonObject
   createStreamEncoder(context: EncoderContext): StreamEncoder
   errorAnswer(error: WireError): ErrorAnswer
   /** A failure after the stream has begun: the format's own event, as text to send. */
@@ -188,17 +198,17 @@ export interface Protocol<F extends RequestFacts = RequestFacts> {
   lengthEnding(first: Buffer | null): Buffer
 
   // ---- the upstream's side ----
-  /** Path below the channel's base URL, with its query. */
-  callPath(call: UpstreamCallInput): string
+  /** Path below the channel's base URL, with its query. @param facts on a route of the same protocol */
+  callPath(call: UpstreamCallInput, facts?: F): string
   /** Credential and version headers. */
   callHeaders(apiKey: string): Readonly<Record<string, string>>
   /** Headers of the caller that go through unchanged on a route of the same protocol, lower case. */
   readonly forwardedHeaders: readonly string[]
   /** Members to set in the caller's own bytes on a route of the same protocol. */
   passEdits(request: F, call: UpstreamCallInput & { readonly maxOutputTokens: number | null }): readonly MemberEdit[]
-  encodeRequest(request: NeutralRequest, call: EncodeCallInput): EncodeResult
+  encodeRequest(request: Q, call: EncodeCallInput): EncodeResult
   readAnswer(text: string): AnswerResult
-  decodeAnswer(body: JsonObject): DecodeResult<NeutralAnswer>
+  decodeAnswer(body: JsonObject): DecodeResult<A>
   createStreamReader(options: StreamReaderOptions): StreamReader
   createStreamDecoder(): StreamDecoder
   /** @param raw as `StreamState.usage` or `AnswerFacts.usage` */
@@ -206,3 +216,5 @@ export interface Protocol<F extends RequestFacts = RequestFacts> {
   /** Message and code of an error body, whatever its shape; both are the upstream's and not for customers as they are. */
   readError(text: string): { readonly message: string; readonly code: string | null }
 }
+
+export type EmbedProtocol<F extends RequestFacts> = Protocol<F, EmbedRequest, EmbedAnswer>

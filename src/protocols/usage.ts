@@ -27,6 +27,8 @@ export type UsageFlag =
   | 'cache_write_split_lost'
   | 'provider_repriced'
   | 'other_models_used'
+  /** More media tokens than input outside the cache: which of them were cached nobody says. */
+  | 'media_overlaps_cache'
 
 export type UsageResult =
   | { readonly kind: 'reported'; readonly usage: ReadUsage }

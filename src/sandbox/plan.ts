@@ -1,38 +1,88 @@
-import { exampleOf } from '../schema-example.ts'
-import type { Switches } from '../switches.ts'
-import { takeMarkers } from '../switches.ts'
-import { countTokens, hasCjk, hashText, splitTokens } from '../tokens.ts'
+import type { Json } from '../kernel/index.ts'
+import { NO_PREFIX, type PrefixCache } from './prefix-cache.ts'
+import { exampleOf } from './schema-example.ts'
+import type { Switches } from './switches.ts'
+import { takeMarkers } from './switches.ts'
+import { countTokens, hasCjk, hashText, splitTokens } from './tokens.ts'
 import {
   type Language,
   longText,
   plainAnswer,
-  reasoningText,
+  refusalText,
   toolAnswer,
   wordFlow,
   wordsAsked,
-} from '../wording.ts'
-import { type Dialect, isReasoner } from './dialects.ts'
-import { NO_PREFIX, type PrefixCache } from './prefix-cache.ts'
-import type { ChatMessage, ChatRequest, ChatTool } from './request.ts'
-import type { ChatCounts } from './usage.ts'
+} from './wording.ts'
 
-interface PlannedCall {
+/** One message, or one item, of a prompt. */
+export interface Turn {
+  /** `user` where a person speaks, `tool` where results of tools come back; other names are only counted. */
+  readonly role: string
+  readonly text: string
+  /** Media type of each image or document, "a link" where the request only has its address. */
+  readonly images: readonly string[]
+  /** Tokens are counted in it and prefixes compared by it: the text and whatever else the message says. */
+  readonly counted: string
+}
+
+export interface Tool {
   readonly name: string
-  /** The JSON text of the arguments, cut into tokens. */
+  readonly parameters: Json | undefined
+  /** Takes plain text rather than JSON. */
+  readonly freeText?: boolean
+}
+
+/** What every format asks, once it is read. */
+export interface Question {
+  readonly model: string
+  readonly messages: readonly Turn[]
+  readonly stream: boolean
+  /** Answers wanted. */
+  readonly n: number
+  readonly tokensMax: number | null
+  readonly stops: readonly string[]
+  readonly tools: readonly Tool[]
+  /** JSON of the tools and the schema, which are part of the prompt; '' without them. */
+  readonly extraPrompt: string
+  readonly toolChoice: 'none' | 'auto' | 'required' | { readonly name: string }
+  readonly parallelTools: boolean
+  readonly format: 'text' | 'json' | { readonly schema: Json | undefined }
+  readonly seed: number
+}
+
+export interface Thinking {
+  /** One a token; their text is looked at only where it is shown. */
   readonly pieces: readonly string[]
+  readonly shown: boolean
+}
+
+export const NO_THINKING: Thinking = { pieces: [], shown: false }
+
+export interface PlannedCall {
+  readonly name: string
+  readonly freeText: boolean
+  /** The JSON text of the arguments (free text: the input), cut into tokens. */
+  readonly pieces: readonly string[]
+  /** False where the limit cut it. */
+  readonly whole: boolean
 }
 
 export interface PlannedChoice {
-  /** Shown reasoning, cut into tokens; empty where the dialect hides it. */
+  /** Shown reasoning, cut into tokens; empty where it is hidden. */
   readonly reasoning: readonly string[]
+  /** For a refusal, what is said in place of an answer. */
   readonly content: readonly string[]
   readonly calls: readonly PlannedCall[]
-  readonly finish: 'stop' | 'length' | 'tool_calls'
+  readonly finish: 'stop' | 'length' | 'tool_calls' | 'refusal'
+  /** The stop sequence that ended the text. */
+  readonly stop: string | null
 }
 
 export interface Plan {
   readonly choices: readonly PlannedChoice[]
-  readonly counts: ChatCounts
+  /** Of all choices together, reasoning included. */
+  readonly outputTokens: number
+  readonly reasoningTokens: number
   /** Further words of a stream that never ends by itself; null for every other answer. */
   readonly endless: (() => string) | null
 }
@@ -41,9 +91,70 @@ export interface Plan {
 const WORDS_MAX = 100_000
 /** With more tools than this the caller is an agent, and a call nobody asked for would do something. */
 const FEW_TOOLS = 3
-const IMAGE_TOKENS = 85
-const MESSAGE_TOKENS = 4
-const REPLY_TOKENS = 3
+export const IMAGE_TOKENS = 85
+export const MESSAGE_TOKENS = 4
+export const REPLY_TOKENS = 3
+
+/** @returns tokens of the whole prompt by the sandbox's rule */
+export function promptTokens({ extraPrompt, messages }: Pick<Question, 'extraPrompt' | 'messages'>): number {
+  let tokens = REPLY_TOKENS + countTokens(extraPrompt)
+  for (const turn of messages) tokens += turnTokens(turn)
+  return tokens
+}
+
+export function turnTokens({ counted, images }: Turn): number {
+  return MESSAGE_TOKENS + countTokens(counted) + images.length * IMAGE_TOKENS
+}
+
+export interface CachedPrompt {
+  readonly prompt: number
+  readonly cacheRead: number
+  readonly cacheWritten: number
+}
+
+/** Counts a prompt whose prefixes are cached without being asked, as OpenAI and Google do. */
+export function cachedPrompt(question: Question, cache: PrefixCache): CachedPrompt {
+  const prompt = promptTokens(question)
+  const prefix = prompt < 1024 ? NO_PREFIX : cache.use(question.model, segments(question))
+  // The cache counts in short stretches and may run ahead of the prompt by a token or two.
+  const cacheRead = Math.min(prefix.readTokens, prompt)
+  return { prompt, cacheRead, cacheWritten: Math.min(prefix.writtenTokens, prompt - cacheRead) }
+}
+
+function segments({ extraPrompt, messages }: Question): readonly string[] {
+  const texts = messages.map(({ role, counted, images }) => `${role}\n${counted}${images.join()}`)
+  return [extraPrompt, ...texts]
+}
+
+interface Context {
+  readonly question: Question
+  readonly switches: Switches
+  readonly thinking: Thinking
+  readonly asked: string
+  readonly language: Language
+}
+
+/**
+ * Decides the whole answer: texts, calls, reasons for ending, counts.
+ * @param think gives the reasoning that comes before each answer
+ */
+export function planAnswer(
+  question: Question,
+  switches: Switches,
+  think: (language: Language, asked: string) => Thinking,
+): Plan {
+  const asked = askedText(question.messages)
+  const language = hasCjk(asked) ? 'zh' : 'en'
+  const context: Context = { question, switches, thinking: think(language, asked), asked, language }
+  const built = Array.from({ length: question.n }, (_, index) => planChoice(context, index))
+  const endless = question.stream && switches.flags.has('ignore-max') && switches.counts.words === undefined
+  return {
+    choices: built.map((one) => one.choice),
+    outputTokens: built.reduce((sum, one) => sum + one.output, 0),
+    reasoningTokens: built.reduce((sum, one) => sum + one.reasoning, 0),
+    endless: endless ? wordFlow(language, hashText(asked, question.seed)) : null,
+  }
+}
 
 const EFFORT_TOKENS: Readonly<Record<string, number>> = {
   none: 0,
@@ -55,155 +166,118 @@ const EFFORT_TOKENS: Readonly<Record<string, number>> = {
   max: 1024,
 }
 
-interface Context {
-  readonly request: ChatRequest
-  readonly switches: Switches
-  readonly dialect: Dialect
-  readonly asked: string
-  readonly language: Language
+/** How long one thinks at an effort; 64 tokens where none is named. */
+export function effortTokens(effort: string): number {
+  return EFFORT_TOKENS[effort] ?? 64
 }
 
-/** Decides the whole answer: texts, calls, reasons for ending, counts. */
-export function planChat(
-  request: ChatRequest,
-  switches: Switches,
-  dialect: Dialect,
-  cache: PrefixCache,
-): Plan {
-  const asked = askedText(request)
-  const context: Context = { request, switches, dialect, asked, language: hasCjk(asked) ? 'zh' : 'en' }
-  const built = Array.from({ length: request.n }, (_, index) => planChoice(context, index))
-  const endless = request.stream && switches.flags.has('ignore-max') && switches.counts.words === undefined
-  return {
-    choices: built.map((one) => one.choice),
-    counts: countUsage(request, cache, built),
-    endless: endless ? wordFlow(context.language, hashText(asked, request.seed)) : null,
-  }
+/** Reasoning that is only counted; its text would be thrown away. */
+export function hiddenThinking(tokens: number): Thinking {
+  return { pieces: Array.from({ length: tokens }, () => ''), shown: false }
 }
 
 interface Built {
   readonly choice: PlannedChoice
-  readonly completion: number
+  readonly output: number
   readonly reasoning: number
 }
 
-function askedText(request: ChatRequest): string {
-  const last = request.messages.findLast((message) => message.role === 'user')
+function askedText(messages: readonly Turn[]): string {
+  const last = messages.findLast((message) => message.role === 'user')
   return last === undefined ? '' : takeMarkers(last.text).text
 }
 
-function countUsage(request: ChatRequest, cache: PrefixCache, built: readonly Built[]): ChatCounts {
-  let prompt = REPLY_TOKENS + countTokens(request.extraPrompt)
-  for (const message of request.messages) {
-    prompt += MESSAGE_TOKENS + countTokens(message.counted) + message.images.length * IMAGE_TOKENS
-  }
-  const prefix = prompt < 1024 ? NO_PREFIX : cache.use(request.model, segments(request))
-  // The cache counts in short stretches and may run ahead of the prompt by a token or two.
-  const cacheRead = Math.min(prefix.readTokens, prompt)
-  return {
-    prompt,
-    cacheRead,
-    cacheWritten: Math.min(prefix.writtenTokens, prompt - cacheRead),
-    completion: built.reduce((sum, one) => sum + one.completion, 0),
-    reasoning: built.reduce((sum, one) => sum + one.reasoning, 0),
-  }
-}
-
-function segments(request: ChatRequest): readonly string[] {
-  const texts = request.messages.map(({ role, counted, images }) => `${role}\n${counted}${images.join()}`)
-  return [request.extraPrompt, ...texts]
-}
+const NOTHING: PlannedChoice = { reasoning: [], content: [], calls: [], finish: 'stop', stop: null }
 
 function planChoice(context: Context, index: number): Built {
-  const { request, switches, dialect } = context
-  if (switches.flags.has('empty')) {
-    const choice: PlannedChoice = { reasoning: [], content: [], calls: [], finish: 'stop' }
-    return { choice, completion: 0, reasoning: 0 }
+  const { question, switches, language, thinking } = context
+  if (switches.flags.has('empty')) return { choice: NOTHING, output: 0, reasoning: 0 }
+  if (switches.flags.has('refusal')) {
+    const content = splitTokens(refusalText(language))
+    return { choice: { ...NOTHING, content, finish: 'refusal' }, output: content.length, reasoning: 0 }
   }
-  const limit = switches.flags.has('ignore-max') ? null : request.tokensMax
+  const limit = switches.flags.has('ignore-max') ? null : question.tokensMax
   const budget = limit ?? Number.MAX_SAFE_INTEGER
-  const thinking = isReasoner(request.model) ? reasoningPieces(context) : []
-  const reasoning = Math.min(thinking.length, budget)
-  const shown = dialect.showsReasoning ? thinking.slice(0, reasoning) : []
+  const reasoning = Math.min(thinking.pieces.length, budget)
+  const shown = thinking.shown ? thinking.pieces.slice(0, reasoning) : []
   const tools = toolsToCall(context)
   const rest = budget - reasoning
   if (tools.length > 0) {
     const { calls, tokens, whole } = planCalls(tools, rest)
     const finish = whole ? 'tool_calls' : 'length'
-    return {
-      choice: { reasoning: shown, content: [], calls, finish },
-      completion: reasoning + tokens,
-      reasoning,
-    }
+    const choice: PlannedChoice = { ...NOTHING, reasoning: shown, calls, finish }
+    return { choice, output: reasoning + tokens, reasoning }
   }
-  const { pieces, tokens, whole } = planContent(context, index, rest)
+  const { pieces, tokens, whole, stop } = planContent(context, index, rest)
   const choice: PlannedChoice = {
     reasoning: shown,
     content: pieces,
     calls: [],
     finish: whole ? 'stop' : 'length',
+    stop: whole ? stop : null,
   }
-  return { choice, completion: reasoning + tokens, reasoning }
+  return { choice, output: reasoning + tokens, reasoning }
 }
 
-function reasoningPieces({ request, dialect, language, asked }: Context): readonly string[] {
-  const tokens = EFFORT_TOKENS[request.effort] ?? 64
-  if (tokens === 0) return []
-  // Hidden reasoning is only counted; its length follows the effort, its text would be thrown away.
-  if (!dialect.showsReasoning) return Array.from({ length: tokens }, () => '')
-  return splitTokens(reasoningText(language, asked))
+interface PlannedContent {
+  readonly pieces: readonly string[]
+  readonly tokens: number
+  readonly whole: boolean
+  readonly stop: string | null
 }
 
-function planContent(
-  context: Context,
-  index: number,
-  budget: number,
-): { readonly pieces: readonly string[]; readonly tokens: number; readonly whole: boolean } {
-  const text = cutAtStop(contentText(context, index), context.request.stops)
+function planContent(context: Context, index: number, budget: number): PlannedContent {
+  const { text, stop } = cutAtStop(contentText(context, index), context.question.stops)
   const all = splitTokens(text)
   const pieces = all.length > budget ? all.slice(0, budget) : all
+  const whole = all.length <= budget
   const hugeBytes = context.switches.counts['huge-line'] ?? 0
-  if (hugeBytes === 0) return { pieces, tokens: pieces.length, whole: all.length <= budget }
+  if (hugeBytes === 0) return { pieces, tokens: pieces.length, whole, stop }
   const huge = 'x'.repeat(hugeBytes)
   return {
     pieces: [huge + (pieces[0] ?? ''), ...pieces.slice(1)],
     tokens: pieces.length + countTokens(huge),
-    whole: all.length <= budget,
+    whole,
+    stop,
   }
 }
 
-function contentText({ request, switches, asked, language }: Context, index: number): string {
-  const { format } = request
+function contentText({ question, switches, asked, language }: Context, index: number): string {
+  const { format } = question
   if (format === 'json')
     return JSON.stringify({ sandbox: 'Tokens Forge', asked: asked.slice(0, 80), ok: true })
   if (format !== 'text') return JSON.stringify(exampleOf(format.schema, index))
-  const seed = hashText(asked, request.seed + index)
-  const unlimited = switches.flags.has('ignore-max') ? (request.tokensMax ?? 0) + 200 : null
+  const seed = hashText(asked, question.seed + index)
+  const unlimited = switches.flags.has('ignore-max') ? (question.tokensMax ?? 0) + 200 : null
   const words = switches.counts.words ?? wordsAsked(asked) ?? unlimited
   if (words !== null) return longText(language, Math.min(words, WORDS_MAX), seed)
-  const last = request.messages.at(-1)
+  const last = question.messages.at(-1)
   if (last?.role === 'tool') return toolAnswer(language, last.text)
-  return plainAnswer(language, asked, imagesOf(request.messages), seed)
+  return plainAnswer(language, asked, imagesOf(question.messages), seed)
 }
 
-function imagesOf(messages: readonly ChatMessage[]): readonly string[] {
+function imagesOf(messages: readonly Turn[]): readonly string[] {
   return messages.findLast((message) => message.role === 'user')?.images ?? []
 }
 
-function cutAtStop(text: string, stops: readonly string[]): string {
-  const places = stops.map((stop) => text.indexOf(stop)).filter((at) => at !== -1)
-  return places.length === 0 ? text : text.slice(0, Math.min(...places))
+function cutAtStop(
+  text: string,
+  stops: readonly string[],
+): { readonly text: string; readonly stop: string | null } {
+  const places = stops.map((stop) => ({ stop, at: text.indexOf(stop) })).filter(({ at }) => at !== -1)
+  const [first] = places.sort((a, b) => a.at - b.at)
+  return first === undefined ? { text, stop: null } : { text: text.slice(0, first.at), stop: first.stop }
 }
 
 const ASKS_FOR_TWO = /\b(?:two|both|twice|parallel|2 (?:cities|calls|tools|times))\b|两|同时|并行/i
 
 interface ToolToCall {
-  readonly tool: ChatTool
+  readonly tool: Tool
   readonly variant: number
 }
 
-function toolsToCall({ request, asked }: Context): readonly ToolToCall[] {
-  const { tools, toolChoice } = request
+function toolsToCall({ question, asked }: Context): readonly ToolToCall[] {
+  const { tools, toolChoice } = question
   const [first] = tools
   if (first === undefined || toolChoice === 'none') return []
   if (typeof toolChoice === 'object') {
@@ -212,12 +286,12 @@ function toolsToCall({ request, asked }: Context): readonly ToolToCall[] {
   }
   const named = tools.filter(({ name }) => asked.includes(name))
   if (toolChoice === 'auto') {
-    if (request.messages.at(-1)?.role === 'tool') return []
+    if (question.messages.at(-1)?.role === 'tool') return []
     if (tools.length > FEW_TOOLS && named.length === 0) return []
   }
   const fitting = named.length > 0 ? named : tools
   const tool = fitting[0] ?? first
-  if (!request.parallelTools || !ASKS_FOR_TWO.test(asked)) return [{ tool, variant: 0 }]
+  if (!question.parallelTools || !ASKS_FOR_TWO.test(asked)) return [{ tool, variant: 0 }]
   const second = fitting[1]
   return [{ tool, variant: 0 }, second === undefined ? { tool, variant: 1 } : { tool: second, variant: 0 }]
 }
@@ -233,11 +307,17 @@ function planCalls(
     const nameTokens = countTokens(tool.name)
     if (tokens + nameTokens > budget) return { calls, tokens: budget, whole: false }
     tokens += nameTokens
-    const all = splitTokens(JSON.stringify(exampleOf(tool.parameters ?? { type: 'object' }, variant)))
+    const all = splitTokens(inputText(tool, variant))
     const pieces = all.slice(0, budget - tokens)
-    calls.push({ name: tool.name, pieces })
+    const whole = pieces.length === all.length
+    calls.push({ name: tool.name, freeText: tool.freeText === true, pieces, whole })
     tokens += pieces.length
-    if (pieces.length < all.length) return { calls, tokens, whole: false }
+    if (!whole) return { calls, tokens, whole }
   }
   return { calls, tokens, whole: true }
+}
+
+function inputText({ name, parameters, freeText }: Tool, variant: number): string {
+  if (freeText) return variant === 0 ? `sandbox input of ${name}` : `sandbox input ${variant + 1} of ${name}`
+  return JSON.stringify(exampleOf(parameters ?? { type: 'object' }, variant))
 }

@@ -57,11 +57,15 @@ export async function sendWhole(sending: Sending, status: number, type: string, 
 }
 
 /** Sends a stream; `events` is not asked for more once the caller has left. */
-export async function sendStream(sending: Sending, events: Iterable<string>): Promise<void> {
+export async function sendStream(
+  sending: Sending,
+  events: Iterable<string>,
+  contentType = 'text/event-stream; charset=utf-8',
+): Promise<void> {
   const { res, record, switches } = sending
   record.status = 200
   res.statusCode = 200
-  res.setHeader('content-type', 'text/event-stream; charset=utf-8')
+  res.setHeader('content-type', contentType)
   res.setHeader('cache-control', 'no-cache')
   // Said outright, else a stream that fits one write would go out with a content-length, as no provider's does.
   res.setHeader('transfer-encoding', 'chunked')
@@ -131,10 +135,11 @@ async function sendWithFaults(sending: Sending, events: Iterable<string>): Promi
 }
 
 function* framed(events: Iterable<string>, { flags }: Switches): Generator<string> {
-  const comment = flags.has('comments') ? ': keepalive\n\n' : ''
   for (const event of events) {
-    const frame = comment + event
-    yield flags.has('crlf') ? frame.replaceAll('\n', '\r\n') : frame
+    // Some formats end their lines in CR LF by themselves.
+    const end = event.endsWith('\r\n') ? '\r\n' : '\n'
+    const frame = flags.has('comments') ? `: keepalive${end}${end}${event}` : event
+    yield flags.has('crlf') ? frame.replaceAll(/\r?\n/g, '\r\n') : frame
   }
 }
 

@@ -12,12 +12,17 @@ import {
   parseJson,
   silentLog,
   systemClock,
+  type Uuid,
 } from '../kernel/index.ts'
+import { createAnthropicMessages } from './anthropic-messages/index.ts'
+import { createGeminiGenerate } from './gemini-generate/index.ts'
 import { createOpenAiChat } from './openai-chat/index.ts'
-import type { ProtocolFault, SandboxOperation, SandboxProtocol } from './protocol.ts'
+import { createOpenAiEmbeddings } from './openai-embeddings/index.ts'
+import { createOpenAiResponses } from './openai-responses/index.ts'
+import type { ProtocolFault, RequestLine, SandboxOperation, SandboxProtocol } from './protocol.ts'
 import { type OpenRecord, Recorder, type SandboxRecorder } from './recorder.ts'
 import { breakConnection, type Sending, sendStream, sendWhole, waitUnlessGone } from './send.ts'
-import { type FaultStatus, NO_SWITCHES, parseSwitches, takeMarkers } from './switches.ts'
+import { type FaultStatus, NO_SWITCHES, parseSwitches, type Switches, takeMarkers } from './switches.ts'
 
 export interface SandboxOptions {
   readonly host?: string
@@ -41,12 +46,23 @@ export interface Sandbox {
 }
 
 interface Context {
-  readonly protocols: readonly SandboxProtocol[]
+  readonly protocols: readonly [...SandboxProtocol[], SandboxProtocol]
   readonly recorder: Recorder
   readonly record: boolean
   readonly log: Log
   readonly clock: Clock
   readonly ids: IdSource
+}
+
+/** The first that routes a request has it; the last also answers what none does. */
+function createProtocols(): readonly [...SandboxProtocol[], SandboxProtocol] {
+  return [
+    createAnthropicMessages(),
+    createGeminiGenerate(),
+    createOpenAiResponses(),
+    createOpenAiEmbeddings(),
+    createOpenAiChat(),
+  ]
 }
 
 const BODY_BYTES_MAX = 64 * 1024 * 1024
@@ -60,7 +76,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   const clock = options.clock ?? systemClock
   const recorder = new Recorder()
   const context: Context = {
-    protocols: [createOpenAiChat()],
+    protocols: createProtocols(),
     recorder,
     record: options.record ?? false,
     log: options.log ?? silentLog,
@@ -112,18 +128,20 @@ async function handle(context: Context, req: IncomingMessage, res: ServerRespons
     record.finish()
     context.recorder.changed(record)
   })
-  const { path, list } = splitPath(record.path)
-  const protocol = context.protocols.find((one) => one.route(record.method, path) !== null)
-  const operation = protocol?.route(record.method, path) ?? null
+  const { line, list } = readLine(req)
+  const requestUuid = context.ids.uuid()
+  const routed = routeOf(context, line)
   const plain: Sending = { res, record, switches: NO_SWITCHES }
-  if (protocol === undefined || operation === null) {
+  if (routed === null) {
     req.resume()
-    await sendUnrouted(context, plain, path)
+    await sendUnrouted(context, plain, line.path, requestUuid)
     return
   }
+  const { protocol, operation } = routed
+  const plainFault = { requestUuid, secret: undefined, quota: false } as const
   const read = await readBody(req)
   if (!read.ok) {
-    if (!read.gone) await sendFault(protocol, plain, { status: 413, secret: undefined, quota: false })
+    if (!read.gone) await sendFault(protocol, plain, { ...plainFault, status: 413 })
     return
   }
   const { text } = read
@@ -131,29 +149,43 @@ async function handle(context: Context, req: IncomingMessage, res: ServerRespons
   const body = parsed?.ok === true ? parsed.value : undefined
   if (context.record) keepBody(context, record, text, body)
   const elapsedMs = Math.ceil(context.clock.monotonicMs() - startedMs)
-  for (const [name, value] of protocol.headers(context.ids.uuid(), elapsedMs)) res.setHeader(name, value)
+  for (const [name, value] of protocol.headers(requestUuid, elapsedMs)) res.setHeader(name, value)
   const switches = switchesOf(req, list, text, operation, body)
   if (!switches.ok) {
-    const fault = { status: 400, secret: undefined, quota: false, message: switches.message } as const
-    await sendFault(protocol, plain, fault)
+    await sendFault(protocol, plain, { ...plainFault, status: 400, message: switches.message })
     return
   }
   const sending: Sending = { res, record, switches: switches.switches }
-  if (!sending.switches.none && (await failInstead(protocol, sending, path))) return
+  if (!sending.switches.none && (await failInstead(protocol, sending, line, requestUuid))) return
   const { clock, ids } = context
-  const answer = operation.answer({ body, switches: sending.switches, clock, ids })
-  if (answer.kind === 'stream') await sendStream(sending, answer.events)
-  else await sendWhole(answer.status === 200 ? sending : plain, answer.status, JSON_TYPE, answer.body)
+  const answer = operation.answer({ line, body, switches: sending.switches, clock, ids, requestUuid })
+  if (answer.kind === 'stream') await sendStream(sending, answer.events, answer.contentType)
+  else await sendWhole(answer.status === 200 ? sending : plain, answer.status, protocol.contentType, answer.body)
+}
+
+interface Routed {
+  readonly protocol: SandboxProtocol
+  readonly operation: SandboxOperation
+}
+
+function routeOf({ protocols }: Context, line: RequestLine): Routed | null {
+  for (const protocol of protocols) {
+    const operation = protocol.route(line)
+    if (operation !== null) return { protocol, operation }
+  }
+  return null
 }
 
 const WITH_PATH = /^\/with\/([^/]*)(\/.*)?$/
 
-function splitPath(url: string): { readonly path: string; readonly list: string } {
+function readLine(req: IncomingMessage): { readonly line: RequestLine; readonly list: string } {
+  const { method = '', url = '', headers } = req
   const question = url.indexOf('?')
-  const path = question === -1 ? url : url.slice(0, question)
-  if (!path.startsWith('/with/')) return { path, list: '' }
-  const match = WITH_PATH.exec(path)
-  return { path: match?.[2] ?? '/', list: decoded(match?.[1] ?? '') }
+  const whole = question === -1 ? url : url.slice(0, question)
+  const query = new URLSearchParams(question === -1 ? '' : url.slice(question + 1))
+  if (!whole.startsWith('/with/')) return { line: { method, path: whole, query, headers }, list: '' }
+  const match = WITH_PATH.exec(whole)
+  return { line: { method, path: match?.[2] ?? '/', query, headers }, list: decoded(match?.[1] ?? '') }
 }
 
 function decoded(text: string): string {
@@ -180,7 +212,12 @@ function switchesOf(
 }
 
 /** The faults that need no answer of the protocol. @returns true when one of them has dealt with the request */
-async function failInstead(protocol: SandboxProtocol, sending: Sending, path: string): Promise<boolean> {
+async function failInstead(
+  protocol: SandboxProtocol,
+  sending: Sending,
+  { path, query }: RequestLine,
+  requestUuid: Uuid,
+): Promise<boolean> {
   const { res, record, switches } = sending
   const { flags, counts, texts } = switches
   if (flags.has('drop-connection')) {
@@ -191,10 +228,18 @@ async function failInstead(protocol: SandboxProtocol, sending: Sending, path: st
   if (flags.has('hang')) return true
   await waitUnlessGone(res, counts['slow-headers'] ?? 0)
   if (res.destroyed) return true
-  if (counts.status !== undefined) {
-    if (counts['retry-after'] !== undefined) res.setHeader('retry-after', counts['retry-after'])
-    const status = counts.status as FaultStatus
-    await sendFault(protocol, sending, { status, secret: texts.secret, quota: flags.has('quota') })
+  const status = faultStatus(protocol, switches)
+  if (status !== null) {
+    const retryAfterS = counts['retry-after']
+    if (retryAfterS !== undefined && protocol.retryAfterHeader) res.setHeader('retry-after', retryAfterS)
+    const { secret } = texts
+    await sendFault(protocol, sending, {
+      status,
+      requestUuid,
+      secret,
+      quota: flags.has('quota'),
+      retryAfterS,
+    })
     return true
   }
   if (flags.has('html')) {
@@ -204,12 +249,12 @@ async function failInstead(protocol: SandboxProtocol, sending: Sending, path: st
     return true
   }
   if (flags.has('garbage')) {
-    await sendWhole(sending, 200, JSON_TYPE, '{"this is": no JSON, sandbox')
+    await sendWhole(sending, 200, protocol.contentType, '{"this is": no JSON, sandbox')
     return true
   }
   if (flags.has('redirect')) {
     // Relative to the root and without switches: a caller that follows is answered, and shows as a second request.
-    res.setHeader('location', path)
+    res.setHeader('location', query.size === 0 ? path : `${path}?${query}`)
     record.status = 307
     res.writeHead(307, { 'content-length': 0 }).end()
     return true
@@ -217,19 +262,31 @@ async function failInstead(protocol: SandboxProtocol, sending: Sending, path: st
   return false
 }
 
-function sendFault(protocol: SandboxProtocol, sending: Sending, fault: ProtocolFault): Promise<void> {
-  return sendWhole(sending, fault.status, JSON_TYPE, protocol.errorBody(fault))
+/** `overloaded` is a status of its own, unless it only says what the error of a stream is to be. */
+function faultStatus(protocol: SandboxProtocol, { flags, counts }: Switches): FaultStatus | null {
+  if (counts.status !== undefined) return counts.status as FaultStatus
+  const midStream = flags.has('error-first') || counts['error-event'] !== undefined
+  return flags.has('overloaded') && !midStream ? protocol.overloadedStatus : null
 }
 
-async function sendUnrouted(context: Context, sending: Sending, path: string): Promise<void> {
+function sendFault(protocol: SandboxProtocol, sending: Sending, fault: ProtocolFault): Promise<void> {
+  return sendWhole(sending, fault.status, protocol.contentType, protocol.errorBody(fault))
+}
+
+async function sendUnrouted(
+  { protocols }: Context,
+  sending: Sending,
+  path: string,
+  requestUuid: Uuid,
+): Promise<void> {
   if (path === '/healthz') {
     await sendWhole(sending, 200, JSON_TYPE, '{"status":"ok"}')
     return
   }
   const message = `The sandbox has no ${sending.record.method} ${path}.`
-  const fault = { status: 404, secret: undefined, quota: false, message } as const
-  const body = context.protocols[0]?.errorBody(fault) ?? ''
-  await sendWhole(sending, 404, JSON_TYPE, body)
+  const fault = { status: 404, requestUuid, secret: undefined, quota: false, message } as const
+  const protocol = protocols.at(-1) ?? protocols[0]
+  await sendWhole(sending, 404, JSON_TYPE, protocol.errorBody(fault))
 }
 
 function keepBody(context: Context, record: OpenRecord, text: string, body: Json | undefined): void {

@@ -3,8 +3,8 @@ import type { Switches } from './switches.ts'
 export interface StreamEnd {
   /** The frames of an error in mid-stream. `sent` frames went before it. */
   error(sent: number): Iterable<string>
-  /** What closes the stream in good order; left out by `no-done`. Null where the frames close it themselves. */
-  readonly done: string | null
+  /** The frame that closes the stream in good order, left out by `no-done`; null where a format has none. */
+  done(): string | null
   /** Whether `done` also follows an error. */
   readonly doneAfterError: boolean
 }
@@ -25,8 +25,9 @@ export function* withStreamFaults(
     sent += 1
   }
   if (failAfter !== undefined) yield* end.error(sent)
-  if (end.done === null || flags.has('no-done')) return
-  if (failAfter === undefined || end.doneAfterError) yield end.done
+  if (flags.has('no-done') || (failAfter !== undefined && !end.doneAfterError)) return
+  const done = end.done()
+  if (done !== null) yield done
 }
 
 /** Without a stream the same two switches make the error the whole body of a 200, as relays send it. */

@@ -24,6 +24,16 @@ export const FLAG_SWITCHES = {
   'tool-index-1': 'stream: tool call indexes start at 1',
   'drop-connection': 'close the socket before any header',
   redirect: '307 to this server itself',
+  overloaded:
+    "the format's own overload answer: 529 overloaded_error, 503; with error-event: that error in mid-stream",
+  strict: 'refuse members of the body that the real API does not know (not chat)',
+  refusal: 'the model refuses to answer',
+  blocked: 'Gemini: the prompt is blocked, an answer without candidates',
+  'double-start': 'Messages stream: message_start is sent twice',
+  iterations:
+    'Messages: usage.iterations with a compaction and an advisor on another model, outside the top level',
+  'split-lost': 'Messages: the 5m/1h split covers less than the cache writes (stream: half; otherwise: none)',
+  'redacted-thinking': 'Messages: thinking comes as redacted_thinking',
 } as const
 
 /** Switches whose value is a whole number. */
@@ -38,12 +48,14 @@ export const COUNT_SWITCHES = {
   'error-event': 'stream: after N events an error event, then the end',
   words: 'an answer of N words (Chinese: N characters)',
   split: 'write the answer in pieces of N bytes, each on its own',
+  websearch: 'N searches by the provider, counted where the format counts them',
   'huge-line': 'the first piece of content has N bytes more, in one line',
 } as const
 
 /** Switches whose value is any text without a comma. */
 export const TEXT_SWITCHES = {
   secret: 'repeat TEXT inside the error message',
+  fallback: 'Messages: the asked model falls back to the model TEXT',
   model: 'say that the model TEXT served the request',
 } as const
 

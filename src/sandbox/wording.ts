@@ -4,6 +4,7 @@ export type Language = 'en' | 'zh'
 
 const ECHO_CHARS = 80
 const SENTENCE_WORDS = 9
+const PDF = 'application/pdf'
 
 const ENGLISH =
   `a river carries small boats past the old mill while morning light settles on quiet roofs and someone
@@ -40,18 +41,21 @@ function echoOf(text: string): string {
 export function plainAnswer(
   language: Language,
   asked: string,
-  images: readonly string[],
+  /** Media types of what came with the text. */
+  seenTypes: readonly string[],
   seed: number,
 ): string {
   const echo = echoOf(asked)
   const pick = createPicker(seed)
   if (language === 'zh') {
-    const seen = images.length === 0 ? '' : `我看到 ${images.length} 张图片（${images.join('、')}）。`
+    const noun = seenTypes.includes(PDF) ? '个附件' : '张图片'
+    const seen =
+      seenTypes.length === 0 ? '' : `我看到 ${seenTypes.length} ${noun}（${seenTypes.join('、')}）。`
     const said = `您说的是：“${echo}”。`
     return `您好，这里是 Tokens Forge 沙盒，没有调用真实模型。${said}${seen}${ZH_CLOSERS[pick(ZH_CLOSERS.length)]}`
   }
-  const noun = images.length === 1 ? 'image' : 'images'
-  const seen = images.length === 0 ? '' : ` I see ${images.length} ${noun} (${images.join(', ')}).`
+  const noun = `${seenTypes.includes(PDF) ? 'attachment' : 'image'}${seenTypes.length === 1 ? '' : 's'}`
+  const seen = seenTypes.length === 0 ? '' : ` I see ${seenTypes.length} ${noun} (${seenTypes.join(', ')}).`
   const said = echo === '' ? 'You sent no text.' : `You asked: "${echo}"`
   const hello = 'Hello from the Tokens Forge sandbox; no real model was called.'
   return `${hello} ${said}${seen} ${EN_CLOSERS[pick(EN_CLOSERS.length)]}`
@@ -67,6 +71,12 @@ export function reasoningText(language: Language, asked: string): string {
   return language === 'zh'
     ? `用户在问：“${echoOf(asked)}”。我是沙盒，不会真的推理，只需说明这一点并简短作答。`
     : `The user asks: "${echoOf(asked)}". I am a sandbox and do not really think; I will say so and answer in short.`
+}
+
+export function refusalText(language: Language): string {
+  return language === 'zh'
+    ? '这里是 Tokens Forge 沙盒：按要求，我拒绝回答这个问题。'
+    : 'This is the Tokens Forge sandbox: I was told to refuse, so I will not answer that.'
 }
 
 /** Text of exactly `words` words (Chinese: characters), the same for the same seed. */

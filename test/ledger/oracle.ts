@@ -72,9 +72,7 @@ export class Oracle {
     if (ended !== undefined) {
       if (ended.accountId !== op.accountId) return answer('conflict')
       if (ended.reserved?.asked === op.amountNano) return answer('repeated', ended.reserved.amount)
-      return answer(
-        ended.kind === 'refused' && ended.asked === op.amountNano ? 'refused_before' : 'conflict',
-      )
+      return answer(ended.kind === 'refused' && ended.asked === op.amountNano ? 'refused_before' : 'conflict')
     }
     const available = own.posted - own.held
     const amount = min(op.amountNano, max0(available))

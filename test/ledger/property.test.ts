@@ -4,9 +4,20 @@ import fc from 'fast-check'
 import type { Database } from '../../src/db/index.ts'
 import type { Uuid } from '../../src/kernel/index.ts'
 import type { LedgerOp, OpResult } from '../../src/ledger/index.ts'
-import { testDatabase } from '../database.ts'
 import { Oracle } from './oracle.ts'
-import { type Account, account, balance, batch, broken, ids, ROUNDS, receipt, SEED, writer } from './stand.ts'
+import {
+  type Account,
+  account,
+  balance,
+  batch,
+  broken,
+  ids,
+  ledgerDatabase,
+  ROUNDS,
+  receipt,
+  SEED,
+  writer,
+} from './stand.ts'
 
 /** Random histories against the oracle: any mix of ops, ids used twice, any cut into batches, any order across accounts. */
 
@@ -173,7 +184,7 @@ async function play(
   return results
 }
 
-const runs = 25 * ROUNDS
+const runs = 60 * ROUNDS
 const parameters = { numRuns: runs, seed: SEED, endOnFailure: process.env['FORGE_TEST_SHRINK'] !== '1' }
 // A fresh account has nothing; most histories begin with money.
 const funding = [0, 1].flatMap((org) =>
@@ -198,7 +209,7 @@ const history = fc
 const sizes = fc.array(fc.constantFrom(1, 2, 5, 12, 50), { minLength: 1, maxLength: 3 })
 
 test(`any history of ops answers and ends as the rules say, however it is cut into batches (seed ${SEED}, ${runs} runs)`, async (t) => {
-  const { app, database } = await testDatabase(t)
+  const { app, database } = await ledgerDatabase(t)
   await fc.assert(
     fc.asyncProperty(history, sizes, async (drafts, cut) => {
       await play(app, database, await createWorld(app), drafts, cut)
@@ -208,30 +219,35 @@ test(`any history of ops answers and ends as the rules say, however it is cut in
 })
 
 test(`the order of ops of different organizations does not matter, nor does the cut (seed ${SEED}, ${runs} runs)`, async (t) => {
-  const { app, database } = await testDatabase(t)
+  const { app, database } = await ledgerDatabase(t)
   await fc.assert(
-    fc.asyncProperty(history, sizes, fc.array(fc.boolean(), { minLength: 60 }), async (drafts, cut, picks) => {
-      // Ids and foreign accounts live per organization, so histories of two organizations are independent.
-      const one = await play(app, database, await createWorld(app), drafts, cut)
-      const lanes = [0, 1].map((org) => drafts.flatMap((d, i) => (d.org === org ? [i] : [])))
-      const order: number[] = []
-      for (let i = 0; order.length < drafts.length; i++) {
-        const lane = lanes[picks[i % picks.length] ? 1 : 0] as number[]
-        const next = lane.shift() ?? (lanes[0]?.shift() as number | undefined) ?? lanes[1]?.shift()
-        if (next !== undefined) order.push(next)
-      }
-      const other = await play(
-        app,
-        database,
-        await createWorld(app),
-        order.map((i) => drafts[i] as Draft),
-        [drafts.length],
-      )
-      assert.deepEqual(
-        order.map((i) => one[i]),
-        other,
-      )
-    }),
+    fc.asyncProperty(
+      history,
+      sizes,
+      fc.array(fc.boolean(), { minLength: 60 }),
+      async (drafts, cut, picks) => {
+        // Ids and foreign accounts live per organization, so histories of two organizations are independent.
+        const one = await play(app, database, await createWorld(app), drafts, cut)
+        const lanes = [0, 1].map((org) => drafts.flatMap((d, i) => (d.org === org ? [i] : [])))
+        const order: number[] = []
+        for (let i = 0; order.length < drafts.length; i++) {
+          const lane = lanes[picks[i % picks.length] ? 1 : 0] as number[]
+          const next = lane.shift() ?? (lanes[0]?.shift() as number | undefined) ?? lanes[1]?.shift()
+          if (next !== undefined) order.push(next)
+        }
+        const other = await play(
+          app,
+          database,
+          await createWorld(app),
+          order.map((i) => drafts[i] as Draft),
+          [drafts.length],
+        )
+        assert.deepEqual(
+          order.map((i) => one[i]),
+          other,
+        )
+      },
+    ),
     { ...parameters, numRuns: Math.max(5, runs >> 1) },
   )
 })

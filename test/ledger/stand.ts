@@ -11,7 +11,20 @@ import {
   type ReceiptRecord,
 } from '../../src/ledger/index.ts'
 
+import { type TestDatabase, type TestDatabaseOptions, testDatabase } from '../database.ts'
+import { mutate } from './mutations.ts'
+
 /** What the tests of the ledger share: accounts, batches that are really one batch, and the invariants in one query. */
+
+/** A database of the test's own, with the mutation that the environment names (see mutations.ts). */
+export async function ledgerDatabase(
+  t: Parameters<typeof testDatabase>[0],
+  options: TestDatabaseOptions = {},
+): Promise<TestDatabase> {
+  const made = await testDatabase(t, options)
+  await mutate(made.database)
+  return made
+}
 
 export const ids = createIdSource(Date.now, randomBytes)
 

@@ -1,22 +1,11 @@
 import { isArray, isObject, type Json, type JsonObject, parseJson } from '../../kernel/index.ts'
 import { estimateTextTokens } from '../estimate.ts'
+import type { AnswerFacts, AnswerResult } from '../protocol.ts'
 import { findUsage } from './usage.ts'
 
-/** What metering needs of a whole (not streamed) chat answer. */
-export interface ChatAnswer {
-  readonly usage: Json | undefined
-  readonly servedModel: string | null
-  readonly serviceTier: string | null
-  /** True when a choice carries text, a tool call, a refusal, reasoning or audio. */
-  readonly hasOutput: boolean
-  /** Output tokens by our own count. */
-  readonly tokensEstimated: number
-}
-
-export type ChatAnswerResult =
-  | { readonly ok: true; readonly answer: ChatAnswer }
-  /** The body is no chat answer: not JSON, an error in a 200, no choices. `message` is the upstream's wording. */
-  | { readonly ok: false; readonly message: string }
+/** Of a whole (not streamed) chat answer; refused when the body is none: not JSON, an error in a 200, no choices. */
+export type ChatAnswer = AnswerFacts
+export type ChatAnswerResult = AnswerResult
 
 const OUTPUT_MEMBERS = [
   'content',
@@ -64,7 +53,9 @@ export function readChatAnswer(text: string): ChatAnswerResult {
       usage: findUsage(body),
       servedModel: typeof body['model'] === 'string' ? body['model'] : null,
       serviceTier: typeof body['service_tier'] === 'string' ? body['service_tier'] : null,
-      hasOutput: messages.some((message) => OUTPUT_MEMBERS.some((member) => !isEmpty(message[member]))),
+      hasOutput: messages.some((message) =>
+        [...OUTPUT_MEMBERS, 'images'].some((member) => !isEmpty(message[member])),
+      ),
       get tokensEstimated() {
         return messages.reduce(
           (sum, message) =>
@@ -72,6 +63,7 @@ export function readChatAnswer(text: string): ChatAnswerResult {
           0,
         )
       },
+      body,
     },
   }
 }
@@ -88,6 +80,11 @@ export function chatErrorBody(error: {
   return JSON.stringify({ error: { message, type, param, code, ...extra } })
 }
 
+function codeOf(error: JsonObject): string | null {
+  const code = error['code'] ?? error['type']
+  return typeof code === 'string' || typeof code === 'number' ? String(code) : null
+}
+
 /** The message of an upstream's error body, whatever its shape. */
 export function upstreamErrorMessage(text: string): {
   readonly message: string
@@ -98,14 +95,11 @@ export function upstreamErrorMessage(text: string): {
   const error = parsed.value['error']
   if (typeof error === 'string') return { message: error, code: null }
   if (!isObject(error)) {
-    const message = parsed.value['message']
-    return { message: typeof message === 'string' ? message : '', code: null }
+    // Mistral and vLLM put it on the outermost object.
+    const message = parsed.value['message'] ?? parsed.value['detail']
+    return { message: typeof message === 'string' ? message : '', code: codeOf(parsed.value) }
   }
-  const code = error['code'] ?? error['type']
-  return {
-    message: typeof error['message'] === 'string' ? error['message'] : '',
-    code: code === undefined || code === null ? null : String(code),
-  }
+  return { message: typeof error['message'] === 'string' ? error['message'] : '', code: codeOf(error) }
 }
 
 /**

@@ -1,4 +1,5 @@
 import { estimateJsonStringTokens } from '../estimate.ts'
+import type { DeltaCount } from '../protocol.ts'
 
 /**
  * Counts what chat chunks deliver without parsing them: finds each `"delta":{…}` in the bytes and measures the strings
@@ -25,15 +26,6 @@ const OUTPUT_KEYS = new Set([
 ])
 /** A tool call counts as output even when its arguments are empty. */
 const NAME_KEY = 'name'
-
-export interface DeltaCount {
-  /** Chunks that carried output. */
-  events: number
-  /** UTF-8 bytes of output, escapes included. */
-  bytes: number
-  /** Tokens by the estimate of protocols/estimate.ts; fractional while a stream runs. */
-  tokens: number
-}
 
 function stringEnd(bytes: Buffer, start: number): number {
   for (let at = start + 1; at < bytes.length; at++) {

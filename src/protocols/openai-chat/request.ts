@@ -1,36 +1,23 @@
 import { isArray, isObject, type Json, type JsonObject } from '../../kernel/index.ts'
 import { estimateTextTokens } from '../estimate.ts'
 import type { MemberEdit } from '../json-span.ts'
+import type { RequestFacts, RequestResult } from '../protocol.ts'
+import { inputTokensMax, webSearchCallsMax } from './bound.ts'
 
-/** What routing, holding and metering need of a chat-completions request; the rest of the body is not ours. */
-export interface ChatRequest {
-  readonly model: string
-  readonly stream: boolean
-  /** The client asked for the usage chunk of a stream itself. */
-  readonly wantsUsage: boolean
-  /** The caller's output limit for one choice; null when there is none. */
-  readonly maxOutputTokens: number | null
+/** What is read of a chat-completions request; the rest of the body is not ours. */
+export interface ChatFacts extends RequestFacts {
   /** Which of the two limit fields the caller used; both when both. */
   readonly limitFields: readonly LimitField[]
-  readonly choices: number
-  readonly serviceTier: string | null
-  /** No request of these bytes can have more input tokens. */
-  readonly inputTokensMax: number
   readonly streamOptions: JsonObject | null
 }
+export type ChatRequest = ChatFacts
 
 export const LIMIT_FIELDS = ['max_completion_tokens', 'max_tokens'] as const
 export type LimitField = (typeof LIMIT_FIELDS)[number]
 
-export type ChatRequestResult =
-  | { readonly ok: true; readonly request: ChatRequest }
-  | { readonly ok: false; readonly param: string; readonly problem: string }
+export type ChatRequestResult = RequestResult<ChatFacts>
 
 const CHOICES_MAX = 8
-/** More than any model takes for one image (2,833 + 6 × 5,667 for a small model that counts tiles dear). */
-const IMAGE_TOKENS_MAX = 37_000
-/** Roles, separators and such around a message; every family stays well below. */
-const MESSAGE_TOKENS_MAX = 16
 
 const bad = (param: string, problem: string): ChatRequestResult => ({ ok: false, param, problem })
 
@@ -56,6 +43,8 @@ const TYPES: ReadonlyArray<readonly [string, 'boolean' | 'string' | 'object' | '
   ['service_tier', 'string'],
   ['stream_options', 'object'],
   ['tools', 'array'],
+  ['functions', 'array'],
+  ['web_search_options', 'object'],
 ]
 
 function typeOf(value: Json): string {
@@ -82,24 +71,7 @@ function memberFault(body: JsonObject): { param: string; problem: string } | nul
   return null
 }
 
-/** What content parts add beyond their bytes, and the bytes of theirs that are no text. */
-function mediaOf(messages: readonly Json[]): { readonly images: number; readonly imageBytes: number } {
-  let images = 0
-  let imageBytes = 0
-  for (const message of messages) {
-    if (!isObject(message) || !isArray(message['content'])) continue
-    for (const part of message['content']) {
-      if (!isObject(part) || part['type'] !== 'image_url') continue
-      images++
-      const image = part['image_url']
-      const url = isObject(image) ? image['url'] : image
-      if (typeof url === 'string') imageBytes += url.length
-    }
-  }
-  return { images, imageBytes }
-}
-
-/** @param byteLength of the whole body: a token is at least one byte of it, whatever the tokenizer. */
+/** @param byteLength of the whole body */
 export function readChatRequest(body: JsonObject, byteLength: number): ChatRequestResult {
   const model = body['model']
   if (typeof model !== 'string' || model === '') return bad('model', 'must name a model')
@@ -114,7 +86,6 @@ export function readChatRequest(body: JsonObject, byteLength: number): ChatReque
     return bad('stream_options.include_usage', 'must be a boolean')
   const limitFields = LIMIT_FIELDS.filter((field) => typeof body[field] === 'number')
   const limits = limitFields.map((field) => body[field] as number)
-  const media = mediaOf(messages)
   return {
     ok: true,
     request: {
@@ -125,18 +96,15 @@ export function readChatRequest(body: JsonObject, byteLength: number): ChatReque
       limitFields,
       choices: typeof body['n'] === 'number' ? body['n'] : 1,
       serviceTier: typeof body['service_tier'] === 'string' ? body['service_tier'] : null,
-      inputTokensMax:
-        byteLength -
-        media.imageBytes +
-        media.images * IMAGE_TOKENS_MAX +
-        messages.length * MESSAGE_TOKENS_MAX,
+      inputTokensMax: inputTokensMax(messages, byteLength),
+      webSearchCallsMax: webSearchCallsMax(body),
       streamOptions,
     },
   }
 }
 
 /** Newer OpenAI models refuse `max_tokens`; most compatible servers know nothing else. */
-function limitFieldFor(upstreamModel: string): LimitField {
+export function limitFieldFor(upstreamModel: string): LimitField {
   return /(?:^|\/)(?:gpt-[5-9]|o[1-9])/.test(upstreamModel) ? 'max_completion_tokens' : 'max_tokens'
 }
 

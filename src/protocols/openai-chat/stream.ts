@@ -1,6 +1,7 @@
-import { isArray, isObject, type Json, type JsonObject, parseJson } from '../../kernel/index.ts'
+import { isArray, isObject, type JsonObject, parseJson } from '../../kernel/index.ts'
+import type { FeedResult, StreamReader, StreamReaderOptions, StreamState } from '../protocol.ts'
 import { EVENT_BYTES_MAX, eventData, lastEventEnd, splitEvents } from '../sse.ts'
-import { countDeltas, type DeltaCount } from './deltas.ts'
+import { countDeltas } from './deltas.ts'
 import { findUsage } from './usage.ts'
 
 /**
@@ -19,37 +20,11 @@ const MODEL_KEY = Buffer.from('"model":"')
 const TIER_KEY = Buffer.from('"service_tier":"')
 const QUOTE = 0x22
 
-export interface ChatStreamOptions {
-  readonly wantsUsage: boolean
-  /** What to put under `tf` into the last usage object, given the raw usage; null leaves it as it is. */
-  readonly annotate: (usage: Json) => JsonObject | null
-}
+export type ChatStreamState = StreamState
+export type ChatStreamReader = StreamReader
+export type { FeedResult } from '../protocol.ts'
 
-export interface ChatStreamState {
-  /** The last usage object that was not null, raw. */
-  usage: Json | undefined
-  usageSeen: boolean
-  /** Bytes of the stream up to the block with the last usage: what came after it cannot be among its tokens. */
-  usageAtBytes: number
-  finishSeen: boolean
-  doneSeen: boolean
-  /** Message of an error event, as the upstream worded it (not for customers). */
-  error: string | null
-  servedModel: string | null
-  serviceTier: string | null
-  readonly delivered: DeltaCount
-}
-
-export type FeedResult =
-  | { readonly ok: true; readonly forward: Buffer | null; readonly output: boolean }
-  | { readonly ok: false; readonly reason: 'event_too_large' }
-
-export interface ChatStreamReader {
-  readonly state: ChatStreamState
-  feed(chunk: Buffer): FeedResult
-  /** What is left when the stream ended without its last blank line. */
-  flush(): FeedResult
-}
+const NOTHING: FeedResult = { ok: true, forward: null, events: null, output: false }
 
 function isFollowedBy(bytes: Buffer, at: number, wanted: number): boolean {
   let next = at
@@ -104,8 +79,8 @@ function wholeEvent(rest: Buffer): Buffer | null {
   return Buffer.concat([rest, Buffer.from(lineEnded ? '\n' : '\n\n')])
 }
 
-export function createChatStreamReader(options: ChatStreamOptions): ChatStreamReader {
-  const state: ChatStreamState = {
+export function createChatStreamReader(options: StreamReaderOptions): StreamReader {
+  const state: StreamState = {
     usage: undefined,
     usageSeen: false,
     usageAtBytes: 0,
@@ -153,13 +128,14 @@ export function createChatStreamReader(options: ChatStreamOptions): ChatStreamRe
     if (!state.finishSeen) state.finishSeen = hasMember(block, FINISH_KEY, QUOTE)
     if (!state.doneSeen) state.doneSeen = endsWithDone(block)
     const special = hasMember(block, USAGE_KEY, 0x7b) || block.includes(ERROR_KEY)
-    if (!special) return { ok: true, forward: options.wantsUsage ? block : withoutNullUsage(block), output }
+    if (!special)
+      return { ok: true, forward: options.wantsUsage ? block : withoutNullUsage(block), events: block, output }
     const kept = splitEvents(block)
       .map(lookInto)
       .filter((event) => event !== null)
     const joined = kept.length === 1 ? (kept[0] ?? null) : kept.length === 0 ? null : Buffer.concat(kept)
     const forward = joined === null || options.wantsUsage ? joined : withoutNullUsage(joined)
-    return { ok: true, forward, output }
+    return { ok: true, forward, events: block, output }
   }
 
   return {
@@ -171,13 +147,13 @@ export function createChatStreamReader(options: ChatStreamOptions): ChatStreamRe
       else carry = bytes.subarray(end)
       if (carry !== null && carry.length > EVENT_BYTES_MAX) return { ok: false, reason: 'event_too_large' }
       return end === 0
-        ? { ok: true, forward: null, output: false }
+        ? NOTHING
         : take(end === bytes.length ? bytes : bytes.subarray(0, end))
     },
     flush() {
       const rest = carry === null ? null : wholeEvent(carry)
       carry = null
-      return rest === null ? { ok: true, forward: null, output: false } : take(rest)
+      return rest === null ? NOTHING : take(rest)
     },
   }
 }

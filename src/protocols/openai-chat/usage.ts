@@ -14,6 +14,7 @@ interface Parts {
   readonly completion: number
   readonly cacheRead: number
   readonly cacheWrite: number
+  readonly cacheWriteLong: number
   readonly audioIn: number
   readonly imageIn: number
   readonly audioOut: number
@@ -47,6 +48,9 @@ function readParts(usage: JsonObject): Parts | null {
       usage['num_cached_tokens'],
   )
   const cacheWrite = optionalCount(promptDetails['cache_write_tokens'])
+  // The split that OpenAI reports on its other endpoint, by the same name: half an hour is the short one.
+  const writes = promptDetails['cache_write_tokens_details']
+  const cacheWriteLong = isObject(writes) ? optionalCount(writes['ttl_12h_tokens']) : 0
   const audioIn = optionalCount(promptDetails['audio_tokens'])
   const imageIn = optionalCount(promptDetails['image_tokens'])
   const audioOut = optionalCount(completionDetails['audio_tokens'])
@@ -54,12 +58,14 @@ function readParts(usage: JsonObject): Parts | null {
   const reasoning = reasoningRaw === undefined || reasoningRaw === null ? null : optionalCount(reasoningRaw)
   const total = usage['total_tokens']
   const webSearches = readWebSearches(usage)
-  if (Math.min(cacheRead, cacheWrite, audioIn, imageIn, audioOut, reasoning ?? 0, webSearches) < 0) return null
+  const counts = [cacheRead, cacheWrite, cacheWriteLong, audioIn, imageIn, audioOut, reasoning ?? 0, webSearches]
+  if (Math.min(...counts) < 0) return null
   return {
     prompt,
     completion,
     cacheRead,
     cacheWrite,
+    cacheWriteLong,
     audioIn,
     imageIn,
     audioOut,
@@ -69,21 +75,51 @@ function readParts(usage: JsonObject): Parts | null {
   }
 }
 
+interface Input {
+  readonly input: number
+  readonly cacheRead: number
+  readonly cacheWriteShort: number
+  readonly cacheWriteLong: number
+  readonly audioIn: number
+  readonly imageIn: number
+  readonly exact: boolean
+  readonly flags: readonly UsageFlag[]
+}
+
+/** Cached and media tokens are both inside the input, and nobody says which of them are the same: media gives way. */
+function splitInput(parts: Parts): Input {
+  const flags: UsageFlag[] = []
+  let { cacheRead, cacheWrite, audioIn } = parts
+  if (cacheRead + cacheWrite + audioIn > parts.prompt) {
+    flags.push('cached_exceeds_input')
+    cacheRead = Math.min(cacheRead, parts.prompt)
+    cacheWrite = Math.min(cacheWrite, parts.prompt - cacheRead)
+    audioIn = Math.min(audioIn, parts.prompt - cacheRead - cacheWrite)
+  }
+  const plain = parts.prompt - cacheRead - cacheWrite - audioIn
+  const imageIn = Math.min(parts.imageIn, plain)
+  if (flags.length === 0 && imageIn < parts.imageIn) flags.push('media_overlaps_cache')
+  const cacheWriteLong = Math.min(parts.cacheWriteLong, cacheWrite)
+  return {
+    input: plain - imageIn,
+    cacheRead,
+    cacheWriteShort: cacheWrite - cacheWriteLong,
+    cacheWriteLong,
+    audioIn,
+    imageIn,
+    exact: flags.length === 0,
+    flags,
+  }
+}
+
 export function readChatUsage(value: Json | undefined): UsageResult {
   if (value === undefined || value === null) return { kind: 'missing' }
   if (!isObject(value)) return { kind: 'invalid' }
   const parts = readParts(value)
   if (parts === null) return { kind: 'invalid' }
-  const flags: UsageFlag[] = []
-  let exact = true
-  let { cacheRead, cacheWrite, audioIn } = parts
-  if (cacheRead + cacheWrite + audioIn > parts.prompt) {
-    flags.push('cached_exceeds_input')
-    exact = false
-    cacheRead = Math.min(cacheRead, parts.prompt)
-    cacheWrite = Math.min(cacheWrite, parts.prompt - cacheRead)
-    audioIn = Math.min(audioIn, parts.prompt - cacheRead - cacheWrite)
-  }
+  const split = splitInput(parts)
+  const flags: UsageFlag[] = [...split.flags]
+  let { exact } = split
   let output = parts.completion
   const outside = parts.reasoning ?? 0
   if (parts.total !== null && parts.total !== parts.prompt + parts.completion) {
@@ -94,20 +130,25 @@ export function readChatUsage(value: Json | undefined): UsageResult {
     } else flags.push('usage_total_mismatch')
   }
   const audioOut = Math.min(parts.audioOut, output)
-  const counts = dropZeros({
-    input: parts.prompt - cacheRead - cacheWrite - audioIn,
-    cache_read: cacheRead,
-    cache_write_5m: cacheWrite,
-    input_audio: audioIn,
+  const counts = withoutZeros({
+    input: split.input,
+    cache_read: split.cacheRead,
+    cache_write_5m: split.cacheWriteShort,
+    cache_write_1h: split.cacheWriteLong,
+    input_audio: split.audioIn,
+    input_image: split.imageIn,
     output: output - audioOut,
     output_audio: audioOut,
   })
-  const reasoning = parts.reasoning === null ? null : Math.min(parts.reasoning, output)
-  return { kind: 'reported', usage: { counts, reasoning, exact, flags } }
-}
-
-function dropZeros(counts: Readonly<Record<string, number>>): UsageCounts {
-  return Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0))
+  const usage: ReadUsage = {
+    counts,
+    reasoning: parts.reasoning === null ? null : Math.min(parts.reasoning, output),
+    calls: parts.webSearches === 0 ? {} : { web_search: parts.webSearches },
+    others: [],
+    exact,
+    flags,
+  }
+  return { kind: 'reported', usage }
 }
 
 /** Where dialects put it: on the body, inside the first choice (older Kimi), or under `x_groq`. */

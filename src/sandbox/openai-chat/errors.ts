@@ -1,5 +1,5 @@
-import type { ProtocolFault } from '../protocol.ts'
-import type { FaultStatus } from '../switches.ts'
+import { type ProtocolFault, type SandboxProtocol, withSecret } from '../protocol.ts'
+import type { FaultStatus, Switches } from '../switches.ts'
 
 export interface ErrorFields {
   readonly message: string
@@ -44,18 +44,32 @@ const QUOTA: ErrorFields = {
   code: 'insufficient_quota',
 }
 
-export function faultJson({ status, secret, quota, message }: ProtocolFault): string {
+function faultJson({ status, secret, quota, message }: ProtocolFault): string {
   const fields = quota && status === 429 ? QUOTA : BY_STATUS[status]
   const said = message ?? fields.message
   return errorJson({ ...fields, message: withSecret(said, secret) })
 }
 
 /** The error a stream carries after it began; `{"error":…}` as an event of its own. */
-export function streamErrorFields(secret: string | undefined): ErrorFields {
+export function streamErrorFields({ texts, flags }: Switches): ErrorFields {
+  const { secret } = texts
+  if (flags.has('overloaded')) {
+    const message = withSecret('The sandbox was told to be overloaded in mid-stream.', secret)
+    return { message, type: 'service_unavailable_error', code: 'server_is_overloaded' }
+  }
   const message = withSecret('The sandbox was told to fail in mid-stream.', secret)
   return { message, type: 'server_error', code: 'server_error' }
 }
 
-function withSecret(message: string, secret: string | undefined): string {
-  return secret === undefined ? message : `${message} (${secret})`
+/** What all of OpenAI's formats share. */
+export const OPENAI_API: Omit<SandboxProtocol, 'route'> = {
+  headers: (requestUuid, elapsedMs) => [
+    ['x-request-id', `req_${requestUuid.replaceAll('-', '')}`],
+    ['openai-processing-ms', String(elapsedMs)],
+    ['openai-version', '2020-10-01'],
+  ],
+  retryAfterHeader: true,
+  overloadedStatus: 503,
+  contentType: 'application/json',
+  errorBody: faultJson,
 }

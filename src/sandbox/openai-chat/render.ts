@@ -1,9 +1,15 @@
 import type { IdSource } from '../../kernel/index.ts'
+import { freshName } from '../fresh-name.ts'
+import type { Plan, PlannedChoice } from '../plan.ts'
 import type { Switches } from '../switches.ts'
 import { hashText } from '../tokens.ts'
 import type { Dialect } from './dialects.ts'
-import type { Plan, PlannedChoice } from './plan.ts'
 import type { ChatRequest } from './request.ts'
+import type { ChatCounts } from './usage.ts'
+
+export interface ChatPlan extends Plan {
+  readonly counts: ChatCounts
+}
 
 /** What all parts of one answer share. */
 export interface AnswerFacts {
@@ -15,12 +21,6 @@ export interface AnswerFacts {
   readonly request: ChatRequest
   readonly switches: Switches
   readonly ids: IdSource
-}
-
-/** Letters and digits from a fresh UUID, its random end first. */
-function freshName(ids: IdSource, length: number): string {
-  const text = [...BigInt(`0x${ids.uuid().replaceAll('-', '')}`).toString(36)].reverse().join('')
-  return (text + text).slice(0, length)
 }
 
 export function freshAnswerId(dialect: Dialect, ids: IdSource): string {
@@ -43,7 +43,7 @@ export function servedTier(asked: string): string {
 }
 
 /** The body of an answer that is no stream; members in the recorded order. */
-export function completionJson(facts: AnswerFacts, plan: Plan, usage: string | null): string {
+export function completionJson(facts: AnswerFacts, plan: ChatPlan, usage: string | null): string {
   const { id, createdS, model, serviceTier, dialect } = facts
   const choices = plan.choices.map((choice, index) => choiceOf(facts, choice, index))
   const head = JSON.stringify({ id, object: 'chat.completion', created: createdS, model, choices })
@@ -66,18 +66,24 @@ function choiceOf(facts: AnswerFacts, choice: PlannedChoice, index: number): obj
     function: { name, arguments: pieces.join('') },
   }))
   const reasoning = choice.reasoning.join('')
+  const refused = choice.finish === 'refusal'
   return {
     index,
     message: {
       role: 'assistant',
-      content: calls.length > 0 ? null : content,
+      content: calls.length > 0 || refused ? null : content,
       ...(reasoning === '' ? {} : { reasoning_content: reasoning }),
       ...(calls.length > 0 ? { tool_calls: calls } : {}),
-      ...(dialect.refusal ? { refusal: null, annotations: [] } : {}),
+      ...(dialect.refusal || refused ? { refusal: refused ? content : null, annotations: [] } : {}),
     },
     ...logprobsOf(facts, request.logprobs ? choice.content : null),
-    finish_reason: choice.finish,
+    finish_reason: finishReason(choice),
   }
+}
+
+/** A refusal ends like any text: it shows in the member that holds it. */
+export function finishReason({ finish }: PlannedChoice): 'stop' | 'length' | 'tool_calls' {
+  return finish === 'refusal' ? 'stop' : finish
 }
 
 export function freshCallId(ids: IdSource): string {

@@ -1,38 +1,13 @@
 import { isArray, isObject, type Json, type JsonObject } from '../../kernel/index.ts'
+import { arrayAt, objectAt, textAt, textsAt, wholeAt } from '../members.ts'
+import type { Question, Tool, Turn } from '../plan.ts'
 import { type ErrorFields, errorJson } from './errors.ts'
 
-export interface ChatMessage {
-  readonly role: string
-  readonly text: string
-  /** Media type of each image, "a link" where the request only has its address. */
-  readonly images: readonly string[]
-  /** Tokens are counted in it and prefixes compared by it: the text and whatever else the message says. */
-  readonly counted: string
-}
-
-export interface ChatTool {
-  readonly name: string
-  readonly parameters: Json | undefined
-}
-
-export interface ChatRequest {
-  readonly model: string
-  readonly messages: readonly ChatMessage[]
-  readonly stream: boolean
+export interface ChatRequest extends Question {
   readonly includeUsage: boolean
   readonly includeObfuscation: boolean
-  readonly n: number
-  readonly tokensMax: number | null
-  readonly stops: readonly string[]
-  readonly tools: readonly ChatTool[]
-  /** JSON of the tools and the schema, which are part of the prompt; '' without them. */
-  readonly extraPrompt: string
-  readonly toolChoice: 'none' | 'auto' | 'required' | { readonly name: string }
-  readonly parallelTools: boolean
-  readonly format: 'text' | 'json' | { readonly schema: Json | undefined }
   readonly logprobs: boolean
   readonly topLogprobs: number
-  readonly seed: number
   readonly serviceTier: string
   readonly effort: string
 }
@@ -64,7 +39,7 @@ export function readChat(body: Json | undefined): ReadChat {
       includeObfuscation: streamOptions['include_obfuscation'] !== false,
       n: wholeAt(body, 'n') ?? 1,
       tokensMax: wholeAt(body, 'max_completion_tokens') ?? wholeAt(body, 'max_tokens'),
-      stops: readStops(body['stop']),
+      stops: textsAt(body, 'stop'),
       tools,
       extraPrompt: extraPrompt(body),
       toolChoice: readToolChoice(body['tool_choice']),
@@ -132,7 +107,7 @@ function unfit(param: string, expected: string, code: string | null): Problem {
   return { message: `Invalid '${param}': the sandbox expected it to be ${expected}.`, param, code }
 }
 
-function readMessage(message: JsonObject): ChatMessage {
+function readMessage(message: JsonObject): Turn {
   const role = textAt(message, 'role')
   const content = message['content']
   const calls = message['tool_calls']
@@ -153,11 +128,11 @@ function readMessage(message: JsonObject): ChatMessage {
   return { role, text: texts.join('\n'), images, counted: counted + more }
 }
 
-function mediaTypeOf(url: string): string {
+export function mediaTypeOf(url: string): string {
   return /^data:([^;,]{1,80})[;,]/.exec(url)?.[1] ?? 'a link'
 }
 
-function readTool(tool: Json): readonly ChatTool[] {
+function readTool(tool: Json): readonly Tool[] {
   const definition = isObject(tool) ? objectAt(tool, 'function') : {}
   const name = textAt(definition, 'name')
   return name === '' ? [] : [{ name, parameters: definition['parameters'] }]
@@ -180,29 +155,4 @@ function extraPrompt(body: JsonObject): string {
   const tools = isArray(body['tools']) ? JSON.stringify(body['tools']) : ''
   const schema = objectAt(body, 'response_format')['json_schema']
   return schema === undefined ? tools : tools + JSON.stringify(schema)
-}
-
-function readStops(stop: Json | undefined): readonly string[] {
-  const stops = typeof stop === 'string' ? [stop] : isArray(stop) ? stop : []
-  return stops.filter((one) => typeof one === 'string').filter((one) => one !== '')
-}
-
-function textAt(object: JsonObject, key: string): string {
-  const value = object[key]
-  return typeof value === 'string' ? value : ''
-}
-
-function wholeAt(object: JsonObject, key: string): number | null {
-  const value = object[key]
-  return typeof value === 'number' && Number.isInteger(value) ? value : null
-}
-
-function objectAt(object: JsonObject, key: string): JsonObject {
-  const value = object[key]
-  return isObject(value) ? value : {}
-}
-
-function arrayAt(object: JsonObject, key: string): readonly Json[] {
-  const value = object[key]
-  return isArray(value) ? value : []
 }

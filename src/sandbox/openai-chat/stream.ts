@@ -1,26 +1,20 @@
+import type { PlannedChoice } from '../plan.ts'
+import { createPadding, withStreamFaults } from '../stream-faults.ts'
 import { splitTokens } from '../tokens.ts'
 import { errorJson, streamErrorFields } from './errors.ts'
-import type { Plan, PlannedChoice } from './plan.ts'
-import { type AnswerFacts, freshCallId, logprobs } from './render.ts'
+import { type AnswerFacts, type ChatPlan, finishReason, freshCallId, logprobs } from './render.ts'
 import { usageJson } from './usage.ts'
 
 const DONE = 'data: [DONE]\n\n'
 
 /** The frames of a streamed answer, one token a frame, made as they are asked for. */
-export function* chatStream(facts: AnswerFacts, plan: Plan): Generator<string> {
-  const { flags, counts } = facts.switches
-  const failAfter = flags.has('error-first') ? 0 : counts['error-event']
-  const endAfter = counts['end-early']
-  let sent = 0
+export function chatStream(facts: AnswerFacts, plan: ChatPlan): Iterable<string> {
   const frames = createFrames(facts, plan)
-  for (const frame of answerFrames(facts, plan, frames)) {
-    if (sent === endAfter) return
-    if (sent === failAfter) break
-    yield frame
-    sent += 1
-  }
-  if (failAfter !== undefined) yield errorFrame(facts, plan, frames)
-  if (!flags.has('no-done')) yield DONE
+  return withStreamFaults(answerFrames(facts, plan, frames), facts.switches, {
+    error: () => [errorFrame(facts, plan, frames)],
+    done: () => DONE,
+    doneAfterError: true,
+  })
 }
 
 interface Frames {
@@ -39,7 +33,7 @@ interface ChoiceOptions {
 }
 
 /** Prints the unchanging parts once: a frame is then a few strings put together. */
-function createFrames(facts: AnswerFacts, plan: Plan): Frames {
+function createFrames(facts: AnswerFacts, plan: ChatPlan): Frames {
   const { dialect, request } = facts
   const head = `data: ${headJson(facts)}`
   const nullUsage = hasNullUsage(facts) ? ',"usage":null' : ''
@@ -78,18 +72,7 @@ function hasNullUsage({ dialect, request, switches }: AnswerFacts): boolean {
   return dialect.usageNull === 'when-asked' && request.includeUsage
 }
 
-const LETTERS = 'kV3mZr8TqLx0YwNf5HcBj2DsGp7UaJe9RbKt4XvQn6MhWzCy1LgFdPi'
-
-/** Padding of changing length, as OpenAI adds it to hide the lengths of tokens. */
-function createPadding(start: number): () => string {
-  let at = start
-  return () => {
-    at = (at * 7 + 3) % 38
-    return LETTERS.slice(at, at + 3 + (at % 14))
-  }
-}
-
-function* answerFrames(facts: AnswerFacts, plan: Plan, frames: Frames): Generator<string> {
+function* answerFrames(facts: AnswerFacts, plan: ChatPlan, frames: Frames): Generator<string> {
   const streams = plan.choices.map((choice, index) => choiceFrames(facts, choice, index, frames))
   // Choices come interleaved, as from the real API: a reader must go by index, not by order.
   for (let open = streams; open.length > 0; ) {
@@ -111,7 +94,7 @@ function* answerFrames(facts: AnswerFacts, plan: Plan, frames: Frames): Generato
     const last = index === plan.choices.length - 1
     const delta = dialect.pairedDeltas ? finishDelta(choice) : '{}'
     yield frames.choice(index, delta, {
-      finish: choice.finish,
+      finish: finishReason(choice),
       usage: last && wanted && inFinish ? usage : null,
     })
   }
@@ -161,8 +144,9 @@ function* choiceFrames(
     yield frames.choice(index, `{${paired ? '"content":null,' : ''}"reasoning_content":${text}}`)
   }
   const idle = paired ? ',"reasoning_content":null' : ''
+  const said = choice.finish === 'refusal' ? 'refusal' : 'content'
   for (const piece of content) {
-    const delta = `{"content":${JSON.stringify(piece)}${idle}}`
+    const delta = `{"${said}":${JSON.stringify(piece)}${idle}}`
     if (!request.logprobs) yield frames.choice(index, delta)
     else {
       const probabilities = JSON.stringify(logprobs([piece], request.topLogprobs))
@@ -193,8 +177,8 @@ function callStart(facts: AnswerFacts, name: string, place: number): string {
   })
 }
 
-function errorFrame({ switches, dialect }: AnswerFacts, plan: Plan, frames: Frames): string {
-  const fields = streamErrorFields(switches.texts.secret)
+function errorFrame({ switches, dialect }: AnswerFacts, plan: ChatPlan, frames: Frames): string {
+  const fields = streamErrorFields(switches)
   if (!switches.flags.has('error-usage')) return `data: ${errorJson(fields)}\n\n`
   // OpenRouter's way: a chunk like any other, with an error member and the usage up to here.
   const error = JSON.stringify({ code: 502, message: fields.message })

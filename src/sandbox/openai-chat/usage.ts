@@ -1,4 +1,5 @@
-import type { Switches, UsageOverride } from '../switches.ts'
+import type { Switches } from '../switches.ts'
+import { usageText } from '../usage-text.ts'
 import type { Dialect } from './dialects.ts'
 
 export interface ChatCounts {
@@ -18,7 +19,7 @@ export function usageJson(dialect: Dialect, counts: ChatCounts, switches: Switch
   const zero = switches.flags.has('zero-usage')
   const tree = usageTree(dialect, zero ? ZERO : counts)
   if (switches.flags.has('usage-deepseek')) addHits(tree, zero ? ZERO : counts)
-  return switches.usage.length === 0 ? JSON.stringify(tree) : overridden(tree, switches.usage)
+  return usageText(tree, switches)
 }
 
 const ZERO: ChatCounts = { prompt: 0, cacheRead: 0, cacheWritten: 0, completion: 0, reasoning: 0 }
@@ -69,42 +70,4 @@ function usageTree(dialect: Dialect, counts: ChatCounts): UsageTree {
 function addHits(tree: UsageTree, counts: ChatCounts): void {
   tree['prompt_cache_hit_tokens'] = counts.cacheRead
   tree['prompt_cache_miss_tokens'] = counts.prompt - counts.cacheRead
-}
-
-/** Written by hand, not with JSON.stringify: a value such as 1e400 has no JavaScript number that would print so. */
-function overridden(tree: UsageTree, overrides: readonly UsageOverride[]): string {
-  let text: RawTree | string = rawTree(tree)
-  for (const { path, json } of overrides) {
-    if (path.length === 0) text = json
-    else if (typeof text !== 'string') place(text, path, json)
-  }
-  return printed(text)
-}
-
-type RawTree = Map<string, string | RawTree>
-
-function rawTree(tree: UsageTree): RawTree {
-  return new Map(
-    Object.entries(tree).map(([name, value]) => [
-      name,
-      typeof value === 'number' ? String(value) : rawTree(value),
-    ]),
-  )
-}
-
-function place(tree: RawTree, path: readonly string[], json: string): void {
-  const [name = '', ...rest] = path
-  if (rest.length === 0) {
-    tree.set(name, json)
-    return
-  }
-  const there = tree.get(name)
-  const inner: RawTree = there instanceof Map ? there : new Map()
-  tree.set(name, inner)
-  place(inner, rest, json)
-}
-
-function printed(value: string | RawTree): string {
-  if (typeof value === 'string') return value
-  return `{${[...value].map(([name, inner]) => `${JSON.stringify(name)}:${printed(inner)}`).join(',')}}`
 }
