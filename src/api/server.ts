@@ -83,7 +83,7 @@ export function createApi(deps: ApiDeps): Api {
     }
   }
 
-  const server = createServer(SERVER_OPTIONS, (req, res) => {
+  const listener = (req: IncomingMessage, res: ServerResponse): void => {
     current.set(req.socket, res)
     if (closing) res.setHeader('connection', 'close')
     const wrong = shapeFault(req)
@@ -95,8 +95,14 @@ export function createApi(deps: ApiDeps): Api {
     const queryAt = target.indexOf('?')
     const path = queryAt === -1 ? target : target.slice(0, queryAt)
     if (gateway.owns(req.method ?? 'GET', path)) toGateway(req, res)
-    else routes.listener(req, res)
-  })
+    else {
+      if (req.headers.expect !== undefined) res.writeContinue()
+      routes.listener(req, res)
+    }
+  }
+  const server = createServer(SERVER_OPTIONS, listener)
+  // The gateway says "go on" itself, after it knows whose body it is.
+  server.on('checkContinue', listener)
   const routes = createRoutes(deps, server, createClientErrorHandler(current))
 
   return {

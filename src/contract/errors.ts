@@ -149,6 +149,13 @@ export const ERRORS = {
     hint: 'Send the body without Content-Encoding.',
     retry: false,
   },
+  upgrade_required: {
+    status: 426,
+    owner: 'client',
+    title: 'This connection cannot be upgraded',
+    hint: 'Speak HTTP here.',
+    retry: false,
+  },
   idempotency_key_reused: {
     status: 422,
     owner: 'client',

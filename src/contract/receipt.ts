@@ -17,7 +17,9 @@ export const receiptUsage = z.object({
   input_audio: z.number().optional(),
   output_audio: z.number().optional(),
   input_image: z.number().optional(),
+  web_search: z.number().optional(),
   source: z.enum(['reported', 'derived', 'estimated', 'unknown']),
+  raw: z.unknown().optional().describe('the usage as the provider wrote it'),
   note: z.string().optional(),
 })
 export type ReceiptUsage = z.infer<typeof receiptUsage>
@@ -101,6 +103,7 @@ export const receiptSchema = z.object({
   crossed_balance: z.boolean(),
   max_output_tokens: z.number().nullable().describe('the output limit sent upstream'),
   max_output_tokens_lowered: z.boolean(),
+  dropped: z.array(z.string()).describe('members of the request that the wire format of the channel could not carry'),
   usage: receiptUsage.nullable(),
   charge: z
     .object({

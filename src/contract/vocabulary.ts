@@ -63,10 +63,17 @@ export const METERS = [
 ] as const
 export type Meter = (typeof METERS)[number]
 
-export const CHANNEL_PROTOCOLS = ['openai'] as const
+export const CHANNEL_PROTOCOLS = ['openai', 'openai-responses', 'anthropic', 'gemini'] as const
 export type ChannelProtocol = (typeof CHANNEL_PROTOCOLS)[number]
 
-export const ENDPOINTS = ['openai.chat_completions'] as const
+export const ENDPOINTS = [
+  'openai.chat_completions',
+  'openai.responses',
+  'openai.embeddings',
+  'anthropic.messages',
+  'gemini.generate_content',
+  'gemini.embed_content',
+] as const
 export type Endpoint = (typeof ENDPOINTS)[number]
 
 export const TRANSFER_KINDS = [

@@ -2,9 +2,11 @@ import type { IncomingMessage } from 'node:http'
 import type { CatalogModel, CatalogSnapshot } from '../catalog/index.ts'
 import { type Fault, fault } from '../contract/index.ts'
 import { isObject, type JsonObject, parseJson } from '../kernel/index.ts'
-import { objectSpans, openaiChat } from '../protocols/index.ts'
+import { objectSpans } from '../protocols/index.ts'
 import type { ApiKeyRecord } from '../tenancy/index.ts'
 import type { GatewayDeps } from './deps.ts'
+import type { Pin } from './pins.ts'
+import { sessionOf } from './sessions.ts'
 import type { Admitted, Exchange, Inbound, RunRef, StageResult } from './types.ts'
 
 /** Who asks, for what, and whether they may: everything that can be refused before money is looked at. */
@@ -22,6 +24,14 @@ const ONCE = [
   'stream_options',
   'max_tokens',
   'max_completion_tokens',
+  'max_output_tokens',
+  'input',
+  'contents',
+  'generationConfig',
+  'system',
+  'instructions',
+  'tools',
+  'previous_response_id',
   'n',
   'service_tier',
 ]
@@ -38,7 +48,15 @@ export function readCredential(req: IncomingMessage): string | null {
     const match = /^bearer\s+(\S+)$/i.exec(authorization.trim())
     if (match?.[1] !== undefined) return match[1]
   }
-  return header(req, 'x-api-key') ?? header(req, 'x-goog-api-key')
+  const named = header(req, 'x-api-key') ?? header(req, 'x-goog-api-key')
+  return named ?? queryKey(req.url ?? '')
+}
+
+/** Gemini clients may send `?key=`; on other paths a key in the query is refused, since queries end up in logs. */
+function queryKey(url: string): string | null {
+  const mark = url.indexOf('?')
+  if (mark === -1 || !/^\/(?:v1beta|v1alpha)\/|^\/v1\/models(?:\/|\?|$)/.test(url)) return null
+  return new URLSearchParams(url.slice(mark + 1)).get('key')
 }
 
 /** Unknown, revoked and expired keys are answered alike: a stranger learns nothing of which keys exist. */
@@ -48,7 +66,7 @@ export function keyFault(key: ApiKeyRecord | null): Fault | null {
   return fault('invalid_api_key', 'The API key is missing, unknown, revoked or expired.')
 }
 
-function parseBody(bytes: Buffer): StageResult<{ body: JsonObject; spans: Inbound['spans'] }> {
+export function parseBody(bytes: Buffer): StageResult<{ body: JsonObject; spans: Inbound['spans'] }> {
   const walked = objectSpans(bytes, { depthMax: JSON_DEPTH_MAX, valuesMax: JSON_VALUES_MAX })
   if (!walked.ok)
     return {
@@ -77,7 +95,8 @@ export function decode(exchange: Exchange, key: ApiKeyRecord, bytes: Buffer): St
   const parsed = parseBody(bytes)
   if (!parsed.ok) return parsed
   const { body, spans } = parsed.value
-  const read = openaiChat.readChatRequest(body, bytes.length)
+  const { protocol, path } = exchange.call
+  const read = protocol.readRequest({ body, byteLength: bytes.length, path })
   if (!read.ok)
     return {
       ok: false,
@@ -127,21 +146,43 @@ function modelFault(key: ApiKeyRecord, asked: Asked, name: string): Fault | null
   return null
 }
 
-async function openRun(
-  deps: GatewayDeps,
-  key: ApiKeyRecord,
-  req: IncomingMessage,
-): Promise<StageResult<RunRef | null>> {
-  const nameOrId = header(req, 'x-tf-run')
+/** The model alone, for calls that are not planned: it exists and the key may use it. */
+export function modelAsked(snapshot: CatalogSnapshot, key: ApiKeyRecord, name: string): StageResult<CatalogModel> {
+  const asked = askedModel(snapshot, name, null)
+  const refused = modelFault(key, asked, name)
+  if (refused !== null || asked.model === null)
+    return { ok: false, fault: refused ?? fault('model_not_found', 'There is no such model.') }
+  return { ok: true, value: asked.model }
+}
+
+async function openRun(deps: GatewayDeps, inbound: Inbound): Promise<StageResult<RunRef | null>> {
+  const { key, exchange, body } = inbound
+  const asked = header(exchange.req, 'x-tf-run')
+  const nameOrId = asked ?? sessionOf(exchange.req, body)
   if (nameOrId === null) return { ok: true, value: null }
   const run = await deps.tenancy.openRun({ orgId: key.orgId, projectId: key.projectId, nameOrId })
-  if (run === null)
+  if (run === null) {
+    // A session that an agent names is a convenience; only a run that was asked for is owed.
+    if (asked === null) return { ok: true, value: null }
     return {
       ok: false,
       fault: fault('invalid_parameter', 'x-tf-run names no run of this project.', { param: 'x-tf-run' }),
     }
-  const step = header(req, 'x-tf-step')
+  }
+  const step = header(exchange.req, 'x-tf-step')
   return { ok: true, value: { ...run, step: step === null ? null : step.slice(0, 128) } }
+}
+
+/** What continues a stored response must go to the channel that keeps it. */
+async function pinOf(deps: GatewayDeps, inbound: Inbound): Promise<StageResult<Pin | null>> {
+  const id = inbound.body['previous_response_id']
+  if (typeof id !== 'string' || inbound.exchange.call.endpoint !== 'openai.responses') return { ok: true, value: null }
+  const pin = await deps.pins.find(inbound.key.orgId, inbound.key.projectId, id)
+  if (pin !== null) return { ok: true, value: pin }
+  return {
+    ok: false,
+    fault: fault('invalid_parameter', `There is no stored response "${id.slice(0, 100)}" of this project.`, { param: 'previous_response_id' }),
+  }
 }
 
 export async function admit(deps: GatewayDeps, inbound: Inbound): Promise<StageResult<Admitted>> {
@@ -151,8 +192,10 @@ export async function admit(deps: GatewayDeps, inbound: Inbound): Promise<StageR
   const refused = modelFault(key, asked, facts.model)
   if (refused !== null || asked.model === null)
     return { ok: false, fault: refused ?? fault('model_not_found', 'There is no such model.') }
-  const run = header(exchange.req, 'x-tf-run') === null ? null : await openRun(deps, key, exchange.req)
-  if (run !== null && !run.ok) return run
+  const run = await openRun(deps, inbound)
+  if (!run.ok) return run
+  const pin = await pinOf(deps, inbound)
+  if (!pin.ok) return pin
   const askedRoute = asked.route
   // The permission of a key is about its policy; a request that pins a route lifts the pin only by its own header.
   const byRequest = header(exchange.req, 'x-tf-allow-cross-balance') === 'true'
@@ -166,7 +209,8 @@ export async function admit(deps: GatewayDeps, inbound: Inbound): Promise<StageR
       askedRoute,
       askedBy: asked.by,
       mayCross,
-      run: run?.value ?? null,
+      run: run.value,
+      pin: pin.value,
     },
   }
 }

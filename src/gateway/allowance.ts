@@ -57,6 +57,7 @@ export class Allowance {
       serviceTier: inbound.facts.serviceTier,
       inputTokensMax: held.inputTokensMax,
       outputTokensMax: nextTokens,
+      webSearchCallsMax: inbound.facts.webSearchCallsMax,
     })
     this.asking = true
     this.writer.enqueue(

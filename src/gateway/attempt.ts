@@ -2,17 +2,20 @@ import type { ServerResponse } from 'node:http'
 import type { Dispatcher } from 'undici'
 import type { Channel } from '../catalog/index.ts'
 import type { Clock, Json, JsonObject } from '../kernel/index.ts'
-import { openaiChat } from '../protocols/index.ts'
+import type { FeedResult, Protocol, WireError } from '../protocols/index.ts'
 import { failedAnswer, failedTransport, readRetryAfterMs, transportCode } from './classify.ts'
+import type { Delivery } from './delivery.ts'
 import { Timekeeper, type TimeoutKind } from './timekeeper.ts'
 import type { AttemptOutcome, Reading } from './types.ts'
 import type { Upstream } from './upstream.ts'
+import { joinPaths } from './wire.ts'
 
 /**
  * One upstream call. Nothing reaches the caller before the first event with output, so that until then the next channel
  * can be tried; after it, the call is this one, however it ends. The response itself is ended by routes.ts.
  */
 
+const NO_BYTES = Buffer.alloc(0)
 const ERROR_BODY_MAX = 64 * 1024
 const ANSWER_MAX = 64 * 1024 * 1024
 /** Events without output held back at the start of a stream (the role chunk, comments). */
@@ -23,7 +26,12 @@ export interface CallOptions {
   readonly channel: Channel
   readonly body: Buffer
   readonly streamed: boolean
-  readonly wantsUsage: boolean
+  /** The format the upstream speaks. */
+  readonly protocol: Protocol
+  readonly path: string
+  readonly headers: Readonly<Record<string, string>>
+  /** How a stream reaches the caller; made when the stream begins. */
+  readonly deliver: (annotate: (usage: Json) => JsonObject | null) => Delivery
   readonly res: ServerResponse
   readonly clock: Clock
   /** Writes status and headers of a stream; called once, right before its first byte. */
@@ -31,8 +39,17 @@ export interface CallOptions {
   readonly annotate: (usage: Json, reading: Reading) => JsonObject | null
   /** Output so far: false when the stream went past what is held and must end. */
   readonly mayGoOn: (tokensEstimated: number, events: number) => boolean
+  /** A failure after the stream has begun, as the caller is told of it. */
+  readonly streamFault: (timeout: boolean) => WireError
   /** Gets what the caller gets, for answers that must be stored. */
   readonly onForward: ((bytes: Buffer) => void) | null
+}
+
+/** As the upstream wrote it. */
+export interface WholeAnswer {
+  readonly contentType: string
+  readonly bytes: Buffer
+  readonly body: JsonObject
 }
 
 export interface CallResult {
@@ -40,7 +57,9 @@ export interface CallResult {
   readonly firstTokenMs: number | null
   readonly latencyMs: number
   /** The whole answer of a call that was not streamed. */
-  readonly answer: { readonly contentType: string; readonly bytes: Buffer } | null
+  readonly answer: WholeAnswer | null
+  /** What a stream began with, as the caller got it. */
+  readonly streamBegin: Buffer | null
 }
 
 export interface UpstreamCall {
@@ -74,7 +93,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
   private sending = false
   private firstTokenMs: number | null = null
   private settled = false
-  private stream: openaiChat.ChatStreamReader | null = null
+  private delivery: Delivery | null = null
   private firstEvent: Buffer | null = null
 
   constructor(options: CallOptions) {
@@ -113,7 +132,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
   }
 
   delivered(): number {
-    return Math.ceil(this.stream?.state.delivered.tokens ?? 0)
+    return Math.ceil(this.delivery?.reader.state.delivered.tokens ?? 0)
   }
 
   // ---- what the upstream does -----------------------------------------------------------------------------------
@@ -132,10 +151,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
     if (!this.accepted()) this.mode = 'error'
     else if (isStream && this.options.streamed) {
       this.mode = 'stream'
-      this.stream = openaiChat.createChatStreamReader({
-        wantsUsage: this.options.wantsUsage,
-        annotate: (usage) => this.options.annotate(usage, this.reading()),
-      })
+      this.delivery = this.options.deliver((usage) => this.options.annotate(usage, this.reading()))
     } else if (!isStream && !this.options.streamed) this.mode = 'answer'
     else this.finish(failedTransport('protocol_error', false, status))
   }
@@ -144,7 +160,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
     if (this.settled) return
     this.bytesRead += chunk.length
     this.time.touch()
-    if (this.mode === 'stream') this.pass(this.stream?.feed(chunk))
+    if (this.mode === 'stream') this.pass(this.delivery?.reader.feed(chunk))
     else if (this.bytesRead <= (this.mode === 'error' ? ERROR_BODY_MAX : ANSWER_MAX)) this.chunks.push(chunk)
     else if (this.mode === 'error') this.endError()
     else this.finish(failedTransport('answer_too_large', false, this.status))
@@ -161,7 +177,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
     if (this.settled) return
     const code = transportCode(error)
     if (this.sending) {
-      this.pass(this.stream?.flush())
+      this.pass(this.delivery?.reader.flush())
       if (!this.settled) this.endedWhole() ? this.serveStream() : this.breakOff(code, false)
     } else if (this.mode === 'error') this.endError()
     else
@@ -175,7 +191,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
     this.finish(
       failedAnswer({
         status: this.status,
-        message: openaiChat.upstreamErrorMessage(text).message,
+        message: this.options.protocol.readError(text).message,
         secrets: secretsOf(this.options.channel),
         retryAfterMs: readRetryAfterMs(this.headers, this.options.clock.nowMs()),
       }),
@@ -185,7 +201,8 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
   private endAnswer(): void {
     const bytes =
       this.chunks.length === 1 && this.chunks[0] !== undefined ? this.chunks[0] : Buffer.concat(this.chunks)
-    const read = openaiChat.readChatAnswer(bytes.toString('utf8'))
+    const { protocol } = this.options
+    const read = protocol.readAnswer(bytes.toString('utf8'))
     if (!read.ok) {
       this.finish(failedTransport('protocol_error', false, this.status))
       return
@@ -193,7 +210,8 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
     const { answer } = read
     const reading: Reading = {
       status: this.status,
-      usage: answer.usage,
+      usage: protocol.readUsage(answer.usage),
+      rawUsage: answer.usage ?? null,
       servedModel: answer.servedModel,
       serviceTier: answer.serviceTier,
       hasOutput: answer.hasOutput,
@@ -202,17 +220,17 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
         return answer.tokensEstimated
       },
     }
-    this.finish({ kind: 'served', reading }, { contentType: this.contentType, bytes })
+    this.finish({ kind: 'served', reading }, { contentType: this.contentType, bytes, body: answer.body })
   }
 
   /** A stream is whole when the model said that it stopped, or the protocol's own end was sent. */
   private endedWhole(): boolean {
-    const state = this.stream?.state
+    const state = this.delivery?.reader.state
     return state !== undefined && state.error === null && (state.doneSeen || state.finishSeen)
   }
 
   private endStream(): void {
-    this.pass(this.stream?.flush())
+    this.pass(this.delivery?.reader.flush())
     if (this.settled) return
     if (this.endedWhole()) this.serveStream()
     else if (this.sending) this.breakOff('stream_cut', false)
@@ -222,10 +240,12 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
   private serveStream(): void {
     // A whole answer without output (an empty completion) was held back until now.
     if (!this.sending) this.beginSending()
+    const end = this.delivery?.end() ?? null
+    if (end !== null) this.write(end)
     this.finish({ kind: 'served', reading: this.reading() })
   }
 
-  private pass(result: openaiChat.FeedResult | undefined): void {
+  private pass(result: FeedResult | undefined): void {
     if (result === undefined || this.settled) return
     if (!result.ok) {
       if (this.sending) this.breakOff('protocol_error', false)
@@ -233,9 +253,10 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
       return
     }
     if (result.output && this.firstTokenMs === null) this.firstTokenMs = this.time.elapsedMs()
-    if (result.forward !== null) this.forward(result.forward, result.output)
+    const bytes = this.delivery?.forward(result) ?? null
+    if (bytes !== null || result.output) this.forward(bytes ?? NO_BYTES, result.output)
     if (this.settled) return
-    const state = this.stream?.state
+    const state = this.delivery?.reader.state
     if (state === undefined) return
     if (state.error !== null) {
       if (this.sending) this.breakOff('upstream_error_event', false)
@@ -252,13 +273,13 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
         this.finish(failedTransport('protocol_error', false, this.status))
       return
     }
-    this.write(bytes)
+    if (bytes.length > 0) this.write(bytes)
   }
 
   private beginSending(): void {
     this.sending = true
     this.time.begin()
-    this.options.beginStream(this.options.res, this.contentType)
+    this.options.beginStream(this.options.res, this.delivery?.contentType ?? this.contentType)
     const held =
       this.chunks.length === 1 && this.chunks[0] !== undefined ? this.chunks[0] : Buffer.concat(this.chunks)
     this.chunks = []
@@ -281,13 +302,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
   /** The protocol's own way to say that a stream failed: an error event, never a silent end. */
   private breakOff(code: string, timeout: boolean): void {
     const { res } = this.options
-    const error = {
-      message: 'The model provider broke off the answer.',
-      type: 'upstream_error',
-      code: timeout ? 'upstream_timeout' : 'upstream_error',
-      param: null,
-    }
-    const bytes = Buffer.from(`data: ${JSON.stringify({ error })}\n\n`)
+    const bytes = this.delivery?.fail(this.options.streamFault(timeout)) ?? NO_BYTES
     if (!res.writableEnded && !res.destroyed) {
       this.options.onForward?.(bytes)
       res.write(bytes)
@@ -298,17 +313,18 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
   /** Ends the stream the way the protocol says that a limit was reached. */
   private cut(): void {
     const { res } = this.options
-    const bytes = openaiChat.lengthEnding(this.firstEvent)
+    const bytes = this.delivery?.cut(this.firstEvent) ?? NO_BYTES
     this.options.onForward?.(bytes)
     res.write(bytes)
     this.finish({ kind: 'cut', reading: this.reading() })
   }
 
   private reading(): Reading {
-    const state = this.stream?.state
+    const state = this.delivery?.reader.state
     return {
       status: this.status,
-      usage: state?.usage,
+      usage: this.options.protocol.readUsage(state?.usage),
+      rawUsage: state?.usage ?? null,
       servedModel: state?.servedModel ?? null,
       serviceTier: state?.serviceTier ?? null,
       hasOutput: (state?.delivered.events ?? 0) > 0,
@@ -326,7 +342,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
     // Whatever still comes is not wanted; for a whole answer there is nothing left to abort.
     if (outcome.kind !== 'served' && this.controller !== null && !this.controller.aborted)
       this.controller.abort(new Error('the call has ended'))
-    this.resolve({ outcome, firstTokenMs: this.firstTokenMs, latencyMs: this.time.elapsedMs(), answer })
+    this.resolve({ outcome, firstTokenMs: this.firstTokenMs, latencyMs: this.time.elapsedMs(), answer, streamBegin: this.firstEvent })
   }
 }
 
@@ -335,13 +351,13 @@ export function callUpstream(options: CallOptions): UpstreamCall {
   options.upstream.pool.dispatch(
     {
       method: 'POST',
-      path: `${options.upstream.basePath}/chat/completions`,
+      path: joinPaths(options.upstream.basePath, options.path),
       headers: {
         'content-type': 'application/json',
         accept: options.streamed ? 'text/event-stream' : 'application/json',
         'accept-encoding': 'identity',
-        authorization: `Bearer ${options.channel.apiKey}`,
         'user-agent': 'tokens-forge',
+        ...options.headers,
       },
       body: options.body,
     },

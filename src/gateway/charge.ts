@@ -12,6 +12,8 @@ export interface ChargeContext {
   readonly serviceTierAsked: string | null
   readonly serviceTierServed: string | null
   readonly referencePrice: PriceSheet | null
+  /** The price of another model on a route of the same type and bucket; null when the catalog has none. */
+  readonly priceOf: (model: string) => PriceVersion | null
 }
 
 function billedTier(context: ChargeContext): string | null {
@@ -45,26 +47,59 @@ function referenceOf(
   return { currency: sheet.currency, total: formatNano(totalNano) }
 }
 
+/** As receipts show it; versions are few and live long. */
+const versionIds = new WeakMap<PriceVersion, string>()
+
+function versionId(version: PriceVersion): string {
+  const known = versionIds.get(version) ?? formatId('pv', version.id)
+  versionIds.set(version, known)
+  return known
+}
+
+interface OtherLines {
+  readonly lines: ChargeFacts['lines']
+  readonly nano: Nano
+  readonly versions: NonNullable<ChargeFacts['others']>
+}
+
+/** What ran on other models: at their own price, or at the route's when the catalog does not know them. */
+function chargeOthers(metered: Metered, context: ChargeContext): OtherLines {
+  let nano = 0n
+  const lines: Array<ChargeFacts['lines'][number]> = []
+  const versions: Array<NonNullable<ChargeFacts['others']>[number]> = []
+  for (const { model, counts } of metered.others) {
+    const version = context.priceOf(model)
+    const { sheet } = version ?? context.plan.price
+    const usage: Usage = { counts, reasoning: null, calls: {}, source: 'reported' }
+    const priced = priceUsage(sheet, usage, { admittedAtMs: context.admittedAtMs, serviceTier: null })
+    // The fixed price of a request is charged once, with the model that was asked for.
+    const own = priced.lines.filter((line) => line.meter !== 'request')
+    nano += own.reduce((sum, line) => sum + line.amountNano, 0n)
+    for (const [meter, ...rest] of lineFacts(own)) lines.push([`${meter} (${model})`, ...rest])
+    versions.push({ model, version: version === null ? null : versionId(version) })
+  }
+  return { lines, nano, versions }
+}
+
 export function charge(metered: Metered, context: ChargeContext): Priced {
   const { usage } = metered
   if (usage === null || metered.noCharge !== null) return { ...metered, totalNano: 0n, charge: null }
-  const { plan } = context
-  const version: PriceVersion = plan.price
-  const priced = priceUsage(version.sheet, usage, {
-    admittedAtMs: context.admittedAtMs,
-    serviceTier: billedTier(context),
-  })
-  if (priced.totalNano === 0n) return { ...metered, noCharge: 'price_is_zero', totalNano: 0n, charge: null }
+  const { plan, admittedAtMs } = context
+  const priced = priceUsage(plan.price.sheet, usage, { admittedAtMs, serviceTier: billedTier(context) })
+  const others = chargeOthers(metered, context)
+  const totalNano = priced.totalNano + others.nano
+  if (totalNano === 0n) return { ...metered, noCharge: 'price_is_zero', totalNano: 0n, charge: null }
   const reference = referenceOf(context.referencePrice, usage, context)
   return {
     ...metered,
-    totalNano: priced.totalNano,
+    totalNano,
     charge: {
       bucket: plan.route.bucket.id,
       currency: plan.route.bucket.currency,
-      total: formatNano(priced.totalNano),
-      version: formatId('pv', version.id),
-      lines: lineFacts(priced.lines),
+      total: formatNano(totalNano),
+      version: versionId(plan.price),
+      ...(others.versions.length === 0 ? {} : { others: others.versions }),
+      lines: [...lineFacts(priced.lines), ...others.lines],
       ...(reference === undefined ? {} : { reference }),
     },
   }

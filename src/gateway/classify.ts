@@ -57,7 +57,8 @@ export function readRetryAfterMs(
   const text = first('retry-after')
   if (text === undefined) return null
   if (/^\d+$/.test(text)) return clamp(Number.parseInt(text, 10) * 1000)
-  const date = Date.parse(text)
+  // Date.parse takes "-3" for a year.
+  const date = /^[a-z]{3}/i.test(text) ? Date.parse(text) : Number.NaN
   return Number.isNaN(date) ? null : clamp(Math.max(0, date - nowMs))
 }
 

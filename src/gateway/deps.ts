@@ -6,6 +6,7 @@ import type { Tenancy } from '../tenancy/index.ts'
 import type { UpstreamCall } from './attempt.ts'
 import type { Idempotency } from './idempotency.ts'
 import type { OpenHolds } from './open-holds.ts'
+import type { Pins } from './pins.ts'
 import type { Upstreams } from './upstream.ts'
 
 /** What the stages need; made once by `createGateway`. */
@@ -18,6 +19,7 @@ export interface GatewayDeps {
   readonly upstreams: Upstreams
   readonly idempotency: Idempotency
   readonly openHolds: OpenHolds
+  readonly pins: Pins
   /** Upstream calls under way, for shutting down. */
   readonly calls: Set<UpstreamCall>
   readonly clock: Clock

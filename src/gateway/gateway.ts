@@ -1,20 +1,20 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Catalog, CatalogModel } from '../catalog/index.ts'
-import { fault } from '../contract/index.ts'
+import type { Catalog } from '../catalog/index.ts'
+import { type Fault, fault } from '../contract/index.ts'
 import type { Database } from '../db/index.ts'
 import { type Clock, formatId, type IdSource, type Log, type Uuid } from '../kernel/index.ts'
 import type { AbandonedHold, AccountBook, LedgerWriter } from '../ledger/index.ts'
-import type { ApiKeyRecord, Tenancy } from '../tenancy/index.ts'
-import { keyFault, readCredential } from './admit.ts'
+import type { Tenancy } from '../tenancy/index.ts'
 import { faultAnswer, sendFault } from './answer.ts'
 import { type Counters, createCounters, type GatewayDeps } from './deps.ts'
+import { matchEndpoint } from './endpoints.ts'
 import { createIdempotency } from './idempotency.ts'
 import { createOpenHolds } from './open-holds.ts'
-import { orderRoutes } from './plan.ts'
+import { createPins } from './pins.ts'
 import { recover } from './recover.ts'
-import { serveChat } from './serve.ts'
 import type { Exchange } from './types.ts'
 import { createUpstreams } from './upstream.ts'
+import { CHAT_CALL } from './wire.ts'
 
 export interface GatewayOptions {
   readonly database: Database
@@ -43,96 +43,34 @@ export interface Gateway {
   close(): Promise<void>
 }
 
-type Handler = (deps: GatewayDeps, exchange: Exchange) => Promise<void>
+const OWNED = /^\/(?:v1|v1beta|v1alpha|anthropic)(?:\/|$)|^\/api\/hello$/
 
-function modelCard(model: CatalogModel): object {
-  return { id: model.name, object: 'model', created: 0, owned_by: model.family ?? 'tokens-forge' }
-}
-
-/** What this key can call now, by the same rules that plan a request. */
-export function callableModels(
-  deps: Pick<GatewayDeps, 'catalog' | 'clock' | 'random'>,
-  key: ApiKeyRecord,
-): readonly CatalogModel[] {
-  return [...deps.catalog.snapshot().models.values()].filter((model) => {
-    if (key.models !== null && !key.models.has(model.name)) return false
-    return orderRoutes({
-      model,
-      key,
-      askedRoute: null,
-      askedBy: null,
-      mayCross: key.allowCrossBalance,
-      atMs: deps.clock.nowMs(),
-      random: deps.random,
-    }).ok
-  })
-}
-
-const listModels: Handler = async (deps, exchange) => {
-  const secret = readCredential(exchange.req)
-  const found = secret === null ? null : await deps.tenancy.findKey(secret)
-  const refused = keyFault(found)
-  if (refused !== null || found === null) {
-    sendFault(
-      exchange.res,
-      faultAnswer(
-        refused ?? fault('invalid_api_key', 'The API key is missing or unknown.'),
-        exchange.requestId,
-        false,
-      ),
-    )
-    return
-  }
-  const body = JSON.stringify({ object: 'list', data: callableModels(deps, found).map(modelCard) })
-  exchange.res.writeHead(200, {
-    'content-type': 'application/json',
-    'content-length': String(Buffer.byteLength(body)),
-    'x-request-id': formatId('req', exchange.requestId),
-  })
-  exchange.res.end(body)
-}
-
-/** Paths of the gateway; each says which method it takes. */
-const ENDPOINTS: ReadonlyMap<string, { readonly method: string; readonly handle: Handler }> = new Map([
-  ['/v1/chat/completions', { method: 'POST', handle: serveChat }],
-  ['/v1/models', { method: 'GET', handle: listModels }],
-])
-
-function pathOf(url: string): string {
-  const query = url.indexOf('?')
-  return query === -1 ? url : url.slice(0, query)
-}
-
-function answerUnknown(exchange: Exchange, path: string): void {
-  const endpoint = ENDPOINTS.get(path)
-  const problem =
-    endpoint === undefined
-      ? fault('not_found', `There is no ${path} here.`)
-      : fault('method_not_allowed', `${path} takes ${endpoint.method}.`)
-  sendFault(
-    exchange.res,
-    faultAnswer(problem, exchange.requestId, false),
-    endpoint === undefined ? {} : { allow: endpoint.method },
-  )
+function refuseHere(exchange: Exchange, problem: Fault, headers: Readonly<Record<string, string>>): void {
+  sendFault(exchange.res, faultAnswer(exchange, problem, false), headers)
   exchange.req.resume()
 }
 
 function handle(deps: GatewayDeps, draining: () => boolean, req: IncomingMessage, res: ServerResponse): void {
+  const url = req.url ?? ''
+  const mark = url.indexOf('?')
+  const path = mark === -1 ? url : url.slice(0, mark)
+  const query = mark === -1 ? '' : url.slice(mark + 1)
+  const match = matchEndpoint(req, path, query)
+  const requestId = deps.ids.uuid()
   const exchange: Exchange = {
     req,
     res,
-    requestId: deps.ids.uuid(),
+    requestId,
+    publicId: formatId('req', requestId),
     startedAtMs: deps.clock.nowMs(),
     startedMonotonicMs: deps.clock.monotonicMs(),
+    call: match.kind === 'serve' ? match.call : CHAT_CALL,
   }
-  const path = pathOf(req.url ?? '')
-  const endpoint = ENDPOINTS.get(path)
-  if (endpoint === undefined || endpoint.method !== req.method) answerUnknown(exchange, path)
+  if (match.kind === 'refuse') refuseHere({ ...exchange, call: match.call }, match.fault, match.headers)
   else if (draining()) {
     const leaving = fault('overloaded', 'This gateway is shutting down.', { retryAfterMs: 1_000 })
-    sendFault(res, faultAnswer(leaving, exchange.requestId, false), { connection: 'close' })
-    req.resume()
-  } else void endpoint.handle(deps, exchange)
+    refuseHere(exchange, leaving, { connection: 'close' })
+  } else void match.handle(deps, exchange)
 }
 
 async function drain(deps: GatewayDeps, patienceMs: number): Promise<void> {
@@ -156,12 +94,13 @@ export function createGateway(options: GatewayOptions): Gateway {
     upstreams: createUpstreams(),
     idempotency: createIdempotency(database, processId, log),
     openHolds: createOpenHolds(writer, onLost),
+    pins: createPins(database, log),
     calls: new Set(),
     counters,
   }
   let leaving = false
   return {
-    owns: (_method, path) => path.startsWith('/v1/') || path === '/v1',
+    owns: (_method, path) => OWNED.test(path),
     handle: (req, res) => handle(deps, () => leaving, req, res),
     recover: (hold) => recover(deps, hold),
     counters,
@@ -172,6 +111,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     },
     async close() {
       deps.openHolds.close()
+      deps.pins.close()
       deps.idempotency.close()
       await deps.upstreams.close()
     },

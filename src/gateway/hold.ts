@@ -59,6 +59,7 @@ export function holdWindow(planned: Planned, plan: RoutePlan): HoldWindow {
       serviceTier: facts.serviceTier,
       inputTokensMax,
       outputTokensMax: outputTokens * facts.choices,
+      webSearchCallsMax: facts.webSearchCallsMax,
     })
   const wantedNano = cost(outputTokensHeld)
   return {
@@ -77,7 +78,11 @@ export function windowFor(planned: Planned, plan: RoutePlan, window: HoldWindow,
   const { facts, exchange } = planned.admitted.inbound
   const tokens = outputTokensAffordable(
     plan.price.sheet,
-    { admittedAtMs: exchange.startedAtMs, serviceTier: facts.serviceTier },
+    {
+      admittedAtMs: exchange.startedAtMs,
+      serviceTier: facts.serviceTier,
+      webSearchCallsMax: facts.webSearchCallsMax,
+    },
     window.inputTokensMax,
     amountNano,
   )

@@ -1,6 +1,6 @@
 import type { Settlement } from '../contract/index.ts'
-import { type Json, totalInput, totalOutput, type Usage, type UsageCounts } from '../kernel/index.ts'
-import { openaiChat } from '../protocols/index.ts'
+import { totalInput, totalOutput, type Usage, type UsageCounts } from '../kernel/index.ts'
+import type { OtherModelUsage } from '../protocols/index.ts'
 import type { NoChargeReason, ReceiptFlag } from '../receipts/index.ts'
 import type { Ending, Metered, Reading } from './types.ts'
 
@@ -21,11 +21,12 @@ export interface MeterBounds {
 
 interface Counted {
   readonly usage: Usage
+  readonly others: readonly OtherModelUsage[]
   readonly how: 'reported' | 'estimated' | 'bounded'
   readonly flags: readonly ReceiptFlag[]
 }
 
-const FREE = { usage: null, flags: [] } as const
+const FREE = { usage: null, others: [], flags: [] } as const
 
 function nothing(settlement: Settlement, noCharge: NoChargeReason): Metered {
   return { ...FREE, settlement, noCharge }
@@ -80,21 +81,26 @@ function estimate(reading: Reading, bounds: MeterBounds, flags: readonly Receipt
     input: Math.min(bounds.inputTokensEstimated(), bounds.inputTokensMax),
     output: Math.min(reading.tokensEstimated, bounds.outputTokensMax),
   }
-  return { usage: { counts, reasoning: null, calls: {}, source: 'estimated' }, how: 'estimated', flags }
+  return {
+    usage: { counts, reasoning: null, calls: {}, source: 'estimated' },
+    others: [],
+    how: 'estimated',
+    flags,
+  }
 }
 
 function count(reading: Reading, bounds: MeterBounds): Counted {
-  const read = openaiChat.readChatUsage(reading.usage as Json | undefined)
+  const read = reading.usage
   if (read.kind === 'missing') return estimate(reading, bounds, ['usage_missing'])
   if (read.kind === 'invalid') return estimate(reading, bounds, ['usage_invalid'])
-  const { counts, reasoning, exact, flags } = read.usage
+  const { counts, reasoning, exact, flags, calls, others } = read.usage
   const capped = bounded(counts, reasoning, reading, bounds)
   const possible = sameCounts(capped, counts) && !flags.includes('cached_exceeds_input')
   const zero = totalInput(counts) + totalOutput(counts) === 0
   const usage: Usage = {
     counts: capped,
     reasoning: reasoning === null ? null : Math.min(reasoning, totalOutput(capped)),
-    calls: {},
+    calls,
     source: possible && exact ? 'reported' : 'derived',
   }
   const more: ReceiptFlag[] = [
@@ -102,14 +108,14 @@ function count(reading: Reading, bounds: MeterBounds): Counted {
     ...(possible ? [] : (['usage_impossible'] as const)),
     ...(zero && reading.hasOutput ? (['usage_zero_with_output'] as const) : []),
   ]
-  return { usage, how: possible ? 'reported' : 'bounded', flags: more }
+  return { usage, others, how: possible ? 'reported' : 'bounded', flags: more }
 }
 
 /** A part of an answer: the upstream's own figures if they came, else what was delivered. */
 function part(settlement: Settlement, reading: Reading, bounds: MeterBounds): Metered {
   const counted = count(reading, bounds)
   const flags = counted.flags.filter((flag) => flag !== 'usage_missing')
-  return { usage: counted.usage, settlement, flags, noCharge: null }
+  return { usage: counted.usage, others: counted.others, settlement, flags, noCharge: null }
 }
 
 const COMPLETED: Readonly<Record<Counted['how'], Settlement>> = {
@@ -124,10 +130,17 @@ function completed(reading: Reading, bounds: MeterBounds): Metered {
   // Hidden reasoning that used up the limit is output: only an answer without any is empty.
   const outputReported = counted.how === 'estimated' ? 0 : totalOutput(usage.counts)
   if (!reading.hasOutput && outputReported === 0)
-    return { usage, settlement: 'empty_completion', flags: counted.flags, noCharge: 'empty_completion' }
+    return {
+      usage,
+      others: [],
+      settlement: 'empty_completion',
+      flags: counted.flags,
+      noCharge: 'empty_completion',
+    }
   const reportedNothing = totalInput(usage.counts) + totalOutput(usage.counts) === 0
   return {
     usage,
+    others: counted.others,
     settlement: COMPLETED[counted.how],
     flags: counted.flags,
     noCharge: reportedNothing ? 'reported_nothing' : null,
@@ -157,7 +170,8 @@ export function meter(ending: Ending, bounds: MeterBounds): Metered {
 /** The upstream had accepted the request, and nothing of its answer was passed on yet. */
 const NOTHING_READ: Reading = {
   status: 200,
-  usage: undefined,
+  usage: { kind: 'missing' },
+  rawUsage: null,
   servedModel: null,
   serviceTier: null,
   hasOutput: false,

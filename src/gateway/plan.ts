@@ -2,6 +2,7 @@ import { type CatalogModel, priceVersionAt, type Route } from '../catalog/index.
 import { fault, type Policy } from '../contract/index.ts'
 import type { CandidateReason, DecisionReason } from '../receipts/index.ts'
 import type { ApiKeyRecord } from '../tenancy/index.ts'
+import type { Pin } from './pins.ts'
 import type { Admitted, Planned, PlannedChannel, RejectedRoute, RoutePlan, StageResult } from './types.ts'
 
 /**
@@ -194,6 +195,14 @@ export function orderRoutes(input: PlanInput): RouteOrder {
   return { ok: true, routes, rejected }
 }
 
+/** Only the channel that keeps what the request continues. */
+function pinned(routes: readonly RoutePlan[], pin: Pin): readonly RoutePlan[] {
+  return routes.flatMap((plan) => {
+    const channels = plan.channels.filter(({ target }) => target.channel.name === pin.channel)
+    return plan.route.name === pin.route && channels.length > 0 ? [{ ...plan, channels }] : []
+  })
+}
+
 export function plan(
   admitted: Admitted,
   random: () => number,
@@ -209,11 +218,14 @@ export function plan(
     random,
   })
   if (!order.ok) return { ok: false, fault: fault(order.code, order.message), rejected: order.rejected }
+  const routes = admitted.pin === null ? order.routes : pinned(order.routes, admitted.pin)
+  if (routes.length === 0)
+    return { ok: false, fault: fault('route_not_allowed', 'The channel that keeps the response this request continues cannot be used now.'), rejected: order.rejected }
   return {
     ok: true,
     value: {
       admitted,
-      routes: order.routes,
+      routes,
       rejected: order.rejected,
       attemptsMax: key.maxAttempts ?? ATTEMPTS_MAX,
     },

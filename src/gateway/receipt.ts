@@ -1,6 +1,6 @@
 import type { ReceiptStatus } from '../contract/index.ts'
 import { ERRORS, type Fault } from '../contract/index.ts'
-import { type Clock, formatId, formatNano, type Nano, storableJson } from '../kernel/index.ts'
+import { type Clock, formatId, formatNano, type Json, type Nano, storableJson } from '../kernel/index.ts'
 import type { ReceiptRecord } from '../ledger/index.ts'
 import type {
   AttemptFacts,
@@ -22,6 +22,7 @@ import type {
   RejectedRoute,
   RoutePlan,
   RunRef,
+  SkippedChannel,
 } from './types.ts'
 
 type OutcomeKind = AttemptRecord['outcome']['kind']
@@ -43,66 +44,76 @@ export interface Story {
   readonly decisionReason: DecisionReason
   readonly crossed: boolean
   readonly attempts: readonly AttemptRecord[]
+  /** Channels that were not asked since their format cannot express the request. */
+  readonly skipped: readonly SkippedChannel[]
+  /** What a translation could not carry. */
+  readonly dropped: readonly string[]
   readonly hold: { readonly amountNano: Nano; readonly captured: boolean } | null
   readonly maxOutputTokens: number | null
   readonly lowered: boolean
 }
 
+type Who = Pick<ReceiptDocument, 'org' | 'project' | 'key'>
+
+/** Who sent a request changes only with the key's record, which is replaced whole: made once for it. */
+const whoByKey = new WeakMap<ApiKeyRecord, Who>()
+
+function whoOf(key: ApiKeyRecord): Who {
+  const known = whoByKey.get(key)
+  if (known !== undefined) return known
+  const who: Who = {
+    org: { id: formatId('org', key.orgId), name: key.orgName },
+    project: { id: formatId('prj', key.projectId), name: key.projectName },
+    key: { id: formatId('key', key.id), label: key.label, prefix: key.prefix },
+  }
+  whoByKey.set(key, who)
+  return who
+}
+
 /** The part that is known when the hold is made; kept with it for recovery and for pending receipts. */
+/** @param candidates only known at the end, and long: left out of what is kept while the request runs */
 export function baseDocument(
   story: Story,
+  candidates: boolean,
 ): Omit<ReceiptDocument, 'status' | 'ended' | 'latency' | 'settlement' | 'attempts'> {
   const { key, exchange, run } = story
   return {
     v: 1,
     at: exchange.startedAtMs,
-    org: { id: formatId('org', key.orgId), name: key.orgName },
-    project: { id: formatId('prj', key.projectId), name: key.projectName },
-    key: { id: formatId('key', key.id), label: key.label, prefix: key.prefix },
-    ...(run === null
-      ? {}
-      : {
-          run: {
+    ...whoOf(key),
+    run: run === null ? undefined : {
             id: formatId('run', run.id),
             name: run.name,
-            ...(run.step === null ? {} : { step: run.step }),
+            step: run.step ?? undefined,
           },
-        }),
     endpoint: story.endpoint,
     streamed: story.streamed,
-    ...(story.idempotencyKey === null ? {} : { idempotency: story.idempotencyKey }),
-    ...(story.requestedModel === null ? {} : { requested: story.requestedModel }),
-    ...(story.catalogModel === null ? {} : { model: story.catalogModel }),
-    ...(story.plan !== null && story.plan.channels.some(({ target }) => target.channel.sandbox)
-      ? { sandbox: true as const }
-      : {}),
-    ...decisionOf(story),
-    ...(story.crossed ? { crossed: true as const } : {}),
-    ...(story.maxOutputTokens === null ? {} : { maxOutput: story.maxOutputTokens }),
-    ...(story.lowered ? { lowered: true as const } : {}),
+    idempotency: story.idempotencyKey ?? undefined,
+    requested: story.requestedModel ?? undefined,
+    model: story.catalogModel ?? undefined,
+    sandbox: story.plan !== null && story.plan.channels.some(({ target }) => target.channel.sandbox) ? true as const : undefined,
+    decision: decisionOf(story, candidates),
+    crossed: story.crossed ? true as const : undefined,
+    maxOutput: story.maxOutputTokens ?? undefined,
+    dropped: story.dropped.length === 0 ? undefined : story.dropped,
+    lowered: story.lowered ? true as const : undefined,
   }
 }
 
-function decisionOf(story: Story): { decision?: DecisionFacts } {
+function decisionOf(story: Story, candidates: boolean): DecisionFacts | undefined {
   const { planned, plan, key } = story
-  if (planned === null && story.rejected.length === 0) return {}
+  if (planned === null && story.rejected.length === 0) return undefined
   const route = plan?.route
   return {
-    decision: {
-      policy: key.policy,
-      rule: 'bucket.by_route',
-      ...(route === undefined
-        ? {}
-        : {
-            route: route.name,
-            type: route.type,
-            bucket: route.bucket.id,
-            bucketName: route.bucket.name,
-            currency: route.bucket.currency,
-          }),
-      reason: route === undefined ? 'none' : story.decisionReason,
-      candidates: candidatesOf(story),
-    },
+    policy: key.policy,
+    rule: 'bucket.by_route',
+    route: route?.name,
+    type: route?.type,
+    bucket: route?.bucket.id,
+    bucketName: route?.bucket.name,
+    currency: route?.bucket.currency,
+    reason: route === undefined ? 'none' : story.decisionReason,
+    candidates: candidates ? candidatesOf(story) : [],
   }
 }
 
@@ -144,6 +155,8 @@ function candidatesOf(story: Story): CandidateFacts[] {
       }
       const attempt = tried.get(`${plan.route.name}/${target.channel.name}`)
       if (attempt !== undefined) return { ...base, outcome: 'tried', reason: REASONS[attempt.outcome.kind] }
+      if (story.skipped.some((skipped) => skipped.channel.target === target))
+        return { ...base, outcome: 'unavailable', reason: 'cannot_translate' }
       // A route before the one that pays was left without a try for one cause only.
       const short = place < paying && !attempts.some((other) => other.plan === plan)
       const reason = short ? 'balance_insufficient' : untried
@@ -187,13 +200,13 @@ function attemptFacts(attempt: AttemptRecord, next: AttemptRecord | undefined, p
     public: channel.target.channel.publicName,
     role: channel.role,
     upstream: channel.target.upstreamModel,
-    ...(reading?.servedModel == null ? {} : { served: shownName(reading.servedModel) }),
+    served: reading?.servedModel == null ? undefined : shownName(reading.servedModel),
     result: timeout ? 'timeout' : RESULTS[outcome.kind],
-    ...(status === null ? {} : { status }),
-    ...('code' in outcome ? { code: outcome.code } : {}),
+    status: status === null ? undefined : status,
+    code: 'code' in outcome ? outcome.code : undefined,
     at: attempt.startedAtMs,
     latency: Math.round(attempt.latencyMs),
-    ...(attempt.firstTokenMs === null ? {} : { ttft: Math.round(attempt.firstTokenMs) }),
+    ttft: attempt.firstTokenMs === null ? undefined : Math.round(attempt.firstTokenMs),
     billed: next === undefined && priced.charge !== null,
     why: whyBilled(attempt, priced, next === undefined),
     next:
@@ -230,6 +243,14 @@ function modelMismatch(attempts: readonly AttemptRecord[]): boolean {
   )
 }
 
+/** The provider's own words, bounded: a document must stay small whatever an upstream writes. */
+const RAW_USAGE_MAX = 4_000
+
+function rawUsageOf(raw: Json | null): { raw?: Json } {
+  if (raw === null) return {}
+  return JSON.stringify(raw).length <= RAW_USAGE_MAX ? { raw } : {}
+}
+
 export function composeDocument(
   story: Story,
   ending: Ending,
@@ -246,42 +267,34 @@ export function composeDocument(
     ...priced.flags,
     ...(modelMismatch(attempts) ? (['model_mismatch'] as const) : []),
   ]
-  const base = baseDocument(story)
+  const base = baseDocument(story, true)
   const beforeLast = last === undefined ? 0 : last.startedAtMs - story.exchange.startedAtMs
   return {
     ...base,
     status: statusOf(ending),
     ended,
     latency,
-    ...(last?.firstTokenMs == null ? {} : { ttft: Math.round(beforeLast + last.firstTokenMs) }),
-    ...(reading?.servedModel == null ? {} : { served: shownName(reading.servedModel) }),
+    ttft: last?.firstTokenMs == null ? undefined : Math.round(beforeLast + last.firstTokenMs),
+    served: reading?.servedModel == null ? undefined : shownName(reading.servedModel),
     attempts: attempts.map((attempt, i) => attemptFacts(attempt, attempts[i + 1], priced)),
-    ...(priced.usage === null
-      ? {}
-      : {
-          usage: {
+    usage: priced.usage === null ? undefined : {
             counts: priced.usage.counts,
-            ...(priced.usage.reasoning === null ? {} : { reasoning: priced.usage.reasoning }),
+            reasoning: priced.usage.reasoning === null ? undefined : priced.usage.reasoning,
+            webSearches: priced.usage.calls.web_search === undefined ? undefined : priced.usage.calls.web_search,
             source: priced.usage.source,
+            ...rawUsageOf(reading?.rawUsage ?? null),
           },
-        }),
-    ...(priced.charge === null ? {} : { charge: priced.charge }),
-    ...(priced.noCharge === null ? {} : { noCharge: priced.noCharge }),
+    charge: priced.charge === null ? undefined : priced.charge,
+    noCharge: priced.noCharge === null ? undefined : priced.noCharge,
     settlement: priced.settlement,
-    ...(hold === null || plan === null
-      ? {}
-      : {
-          hold: {
+    hold: hold === null || plan === null ? undefined : {
             bucket: plan.route.bucket.id,
             currency: plan.route.bucket.currency,
             amount: formatNano(hold.amountNano),
             state: hold.captured ? ('captured' as const) : ('released' as const),
           },
-        }),
-    ...(flags.length === 0 ? {} : { flags }),
-    ...(error === null
-      ? {}
-      : { error: { code: error.code, message: error.message, status: ERRORS[error.code].status } }),
+    flags: flags.length === 0 ? undefined : flags,
+    error: error === null ? undefined : { code: error.code, message: error.message, status: ERRORS[error.code].status },
   }
 }
 

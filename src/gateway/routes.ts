@@ -1,15 +1,18 @@
 import type { ServerResponse } from 'node:http'
 import { type Fault, fault } from '../contract/index.ts'
-import { errorText, formatId, type Json, type JsonObject, storableJson } from '../kernel/index.ts'
-import { openaiChat, spliceMembers } from '../protocols/index.ts'
+import { errorText, type JsonObject, storableJson } from '../kernel/index.ts'
+import type { EncoderContext, Protocol } from '../protocols/index.ts'
 import type { DecisionReason } from '../receipts/index.ts'
 import { Allowance } from './allowance.ts'
-import { faultAnswer, sendFault } from './answer.ts'
+import { faultAnswer, sendFault, wireError } from './answer.ts'
 import { type CallResult, callUpstream, type UpstreamCall } from './attempt.ts'
+import { failedTransport } from './classify.ts'
+import { createDelivery, translateAnswer } from './delivery.ts'
 import type { GatewayDeps } from './deps.ts'
 import { failureFault } from './failure.ts'
 import { type HoldWindow, hold } from './hold.ts'
 import type { Claim } from './idempotency.ts'
+import { Outbound } from './outbound.ts'
 import { baseDocument } from './receipt.ts'
 import {
   chargeHeaders,
@@ -30,11 +33,10 @@ import type {
   PlannedChannel,
   Reading,
   RoutePlan,
+  SkippedChannel,
 } from './types.ts'
 
 /** The routes and channels of one request in their order: hold, call, and on to the next, until one ends it. */
-
-const ENDPOINT = 'openai.chat_completions'
 
 class RouteRun {
   private readonly deps: GatewayDeps
@@ -49,11 +51,16 @@ class RouteRun {
   private reason: DecisionReason = 'none'
   private shortOfBalance = false
   private streamHeaders: Record<string, string> = {}
+  private streamContentType = 'text/event-stream'
+  private readonly outbound: Outbound
+  private readonly skipped: SkippedChannel[] = []
+  private dropped: readonly string[] = []
 
   constructor(deps: GatewayDeps, planned: Planned, claim: Claim | null) {
     this.deps = deps
     this.planned = planned
     this.claim = claim
+    this.outbound = new Outbound(planned.admitted.inbound, planned.admitted.model)
   }
 
   private get inbound() {
@@ -72,7 +79,8 @@ class RouteRun {
       if (fault !== null) {
         refusal = fault
         this.shortOfBalance = fault.code === 'insufficient_balance' || fault.code === 'balance_held'
-        if (this.shortOfBalance) continue
+        // Another route may pay, or speak a format that can say what is asked.
+        if (this.shortOfBalance || fault.code === 'unsupported_parameter') continue
         break
       }
       if (await this.tryChannels(plan)) return
@@ -88,7 +96,6 @@ class RouteRun {
     refuse(this.deps, {
       exchange,
       key,
-      endpoint: ENDPOINT,
       inbound: this.inbound,
       planned: this.planned,
       fault: refusal,
@@ -108,7 +115,7 @@ class RouteRun {
     const base = baseDocument({
       exchange,
       key,
-      endpoint: ENDPOINT,
+      endpoint: exchange.call.endpoint,
       streamed: facts.stream,
       idempotencyKey,
       requestedModel: facts.model,
@@ -120,10 +127,12 @@ class RouteRun {
       decisionReason: reason,
       crossed: this.crossed(plan),
       attempts: this.attempts,
+      skipped: this.skipped,
+      dropped: [],
       hold: null,
       maxOutputTokens: null,
       lowered: false,
-    })
+    }, false)
     return storableJson({
       projectId: key.projectId,
       apiKeyId: key.id,
@@ -142,6 +151,8 @@ class RouteRun {
   }
 
   private async takeHold(plan: RoutePlan): Promise<Fault | null> {
+    const problem = this.untranslatable(plan)
+    if (problem !== null) return problem
     const reason = this.reasonFor(plan)
     const result = await hold(this.deps, this.planned, plan, this.holds, (window) =>
       this.intent(plan, reason, window),
@@ -154,7 +165,7 @@ class RouteRun {
     this.held = held
     this.allowance = new Allowance(this.deps.writer, held)
     this.reason = reason
-    const input = (): number => openaiChat.estimateChatInput(this.inbound.body)
+    const input = (): number => this.inbound.exchange.call.protocol.estimateInput(this.inbound.body)
     this.deps.openHolds.add({
       orgId: this.inbound.key.orgId,
       id: held.holdId,
@@ -169,6 +180,25 @@ class RouteRun {
     return null
   }
 
+  /** Before money is set aside: a route none of whose channels can express the request is no route for it. */
+  private untranslatable(plan: RoutePlan): Fault | null {
+    let problem: Fault | null = null
+    let able = false
+    for (const channel of plan.channels) {
+      const found = this.outbound.problem(channel.target)
+      if (found === null) able = true
+      else {
+        problem = found
+        this.skipped.push({ plan, channel })
+      }
+    }
+    return able ? null : problem
+  }
+
+  private isSkipped(channel: PlannedChannel): boolean {
+    return this.skipped.some((skipped) => skipped.channel === channel)
+  }
+
   // ---- attempts -----------------------------------------------------------------------------------------------------
 
   /** @returns true when the request ended here */
@@ -177,6 +207,7 @@ class RouteRun {
     if (held === null) return false
     for (const channel of plan.channels) {
       if (this.attempts.length >= this.planned.attemptsMax) return false
+      if (this.isSkipped(channel)) continue
       if (this.res.destroyed) {
         await this.end({ kind: 'left', reading: null, accepted: false }, null)
         return true
@@ -198,54 +229,98 @@ class RouteRun {
   }
 
   private async callChannel(plan: RoutePlan, held: Held, channel: PlannedChannel): Promise<CallResult> {
-    const { deps, inbound } = this
-    const { facts, bytes, spans } = inbound
+    const { deps, inbound, allowance } = this
+    const { facts, exchange } = inbound
     const { target } = channel
-    const edits = openaiChat.chatRequestEdits(facts, target.upstreamModel, held.sentLimit)
-    const allowance = this.allowance
+    const prepared = this.outbound.prepare(target, held.sentLimit)
+    // It was found able before the hold was made.
+    if (!prepared.ok) throw new Error(prepared.fault.message)
+    this.dropped = prepared.dropped
     this.streamHeaders = this.headersFor(plan, channel)
+    const caller = exchange.call.protocol
+    const frame = exchange.call.path !== null && !exchange.call.path.sse ? 'array' : 'sse'
     const call = callUpstream({
       upstream: deps.upstreams.of(target.channel),
       channel: target.channel,
-      body: spliceMembers(bytes, spans, edits),
+      protocol: prepared.protocol,
+      path: prepared.path,
+      headers: prepared.headers,
+      body: prepared.body,
       streamed: facts.stream,
-      wantsUsage: facts.wantsUsage,
+      deliver: (annotate) =>
+        createDelivery({ caller, upstream: prepared.protocol, facts, frame, context: this.encoderContext(), annotate }),
       res: this.res,
       clock: deps.clock,
       beginStream: this.beginStream,
-      annotate: (usage, reading) => this.annotate(plan, held, usage, reading),
+      annotate: (_usage, reading) => this.annotate(plan, held, reading),
       mayGoOn: (tokens, events) => allowance === null || allowance.mayGoOn(tokens, events),
+      streamFault: (timeout) => wireError(brokenOff(timeout), exchange, true),
       onForward: this.claim === null ? null : (piece) => this.kept.push(piece),
     })
     this.call = call
     deps.calls.add(call)
     try {
-      return await call.result
+      return this.translated(await call.result, prepared.protocol, channel)
     } finally {
       deps.calls.delete(call)
     }
   }
 
+  private encoderContext(): Omit<EncoderContext, 'annotate' | 'frame'> {
+    const { exchange, facts, body } = this.inbound
+    return {
+      requestId: exchange.publicId,
+      requestedModel: facts.model,
+      createdSeconds: Math.floor(exchange.startedAtMs / 1000),
+      wantsUsage: facts.wantsUsage,
+      requestBody: body,
+    }
+  }
+
+  /** A whole answer in the caller's format; one that cannot be read is a failure of its channel. */
+  private translated(result: CallResult, upstream: Protocol, channel: PlannedChannel): CallResult {
+    const { answer, outcome } = result
+    const caller = this.inbound.exchange.call.protocol
+    if (answer === null || outcome.kind !== 'served' || caller.name === upstream.name) return result
+    const { held } = this
+    const plan = held?.plan
+    const context: EncoderContext = {
+      ...this.encoderContext(),
+      annotate: () => (held === null || plan === undefined ? null : this.annotate(plan, held, outcome.reading)),
+    }
+    const translated = translateAnswer(caller, upstream, answer.body, context)
+    if (translated === null) {
+      this.deps.log.warn({ channel: channel.target.channel.name }, 'an answer could not be translated')
+      return { ...result, outcome: failedTransport('protocol_error', false, outcome.reading.status), answer: null }
+    }
+    this.dropped = [...new Set([...this.dropped, ...translated.dropped])]
+    const bytes = Buffer.from(JSON.stringify(translated.body))
+    return { ...result, answer: { contentType: 'application/json', bytes, body: translated.body } }
+  }
+
   private headersFor(plan: RoutePlan, channel: PlannedChannel): Record<string, string> {
     const { held } = this
     return {
-      'x-request-id': formatId('req', this.inbound.exchange.requestId),
+      'x-request-id': this.inbound.exchange.publicId,
+      'request-id': this.inbound.exchange.publicId,
       'x-tf-route': plan.route.name,
       'x-tf-bucket': plan.route.bucket.id,
       'x-tf-channel': headerText(channel.target.channel.publicName),
       'x-tf-attempts': String(this.attempts.length + 1),
+      ...(this.dropped.length === 0 ? {} : { 'x-tf-dropped': headerText(this.dropped.join(', ')) }),
       ...(held?.lowered === true ? { 'x-tf-max-output-tokens': String(held.sentLimit) } : {}),
     }
   }
 
   private readonly beginStream = (res: ServerResponse, contentType: string): void => {
     this.deps.counters.streams++
+    this.streamContentType = contentType
     res.writeHead(200, { ...this.streamHeaders, 'content-type': contentType, 'cache-control': 'no-cache' })
   }
 
   /** What the usage chunk says of the charge; left out when it would not be the whole truth yet. */
-  private annotate(plan: RoutePlan, held: Held, usage: Json, reading: Reading): JsonObject | null {
-    const ending: Ending = { kind: 'attempt', outcome: { kind: 'served', reading: { ...reading, usage } } }
+  private annotate(plan: RoutePlan, held: Held, reading: Reading): JsonObject | null {
+    const ending: Ending = { kind: 'attempt', outcome: { kind: 'served', reading } }
     const priced = priceRequest(
       this.planned,
       plan,
@@ -254,7 +329,7 @@ class RouteRun {
     )
     const certain = priced.totalNano <= (this.allowance?.amountNano ?? held.heldNano)
     return {
-      request_id: formatId('req', this.inbound.exchange.requestId),
+      request_id: this.inbound.exchange.publicId,
       bucket: plan.route.bucket.id,
       currency: plan.route.bucket.currency,
       charge: certain ? (priced.charge?.total ?? '0') : null,
@@ -277,22 +352,39 @@ class RouteRun {
       crossed: this.crossed(held.plan),
       ending,
       fault: problem,
+      skipped: this.skipped,
+      dropped: this.dropped,
     }
   }
 
   private async end(outcome: AttemptOutcome, result: CallResult | null): Promise<void> {
-    const problem =
-      outcome.kind === 'broke'
-        ? fault(
-            outcome.timeout ? 'upstream_timeout' : 'upstream_error',
-            'The model provider broke off the answer.',
-          )
-        : null
+    const problem = outcome.kind === 'broke' ? brokenOff(outcome.timeout) : null
     const settling = await settle(this.deps, this.finished({ kind: 'attempt', outcome }, problem))
     if (this.claim !== null) await this.keep(this.claim, outcome, settling, result)
     if (result?.answer != null) this.sendAnswer(result.answer, settling)
     else if (!this.res.writableEnded) this.res.end()
     settling.commit()
+    if (outcome.kind === 'served') await this.rememberResponse(result)
+  }
+
+  /** A response that the provider keeps can be asked for later, at the channel that made it. */
+  private async rememberResponse(result: CallResult | null): Promise<void> {
+    const { exchange, key, body } = this.inbound
+    const target = this.attempts.at(-1)?.channel.target
+    const native = target?.channel.protocol === 'openai-responses'
+    if (exchange.call.endpoint !== 'openai.responses' || !native || body['store'] === false || result === null) return
+    const whole = result.answer?.body['id']
+    const begun = /"id":\s?"(resp[\w-]+)"/.exec(result.streamBegin?.toString('utf8') ?? '')?.[1]
+    const responseId = typeof whole === 'string' ? whole : begun
+    if (responseId === undefined) return
+    await this.deps.pins.remember({
+      orgId: key.orgId,
+      projectId: key.projectId,
+      responseId,
+      channel: target.channel.name,
+      route: this.held?.plan.route.name ?? '',
+      model: this.planned.admitted.model.name,
+    })
   }
 
   private sendAnswer(answer: { contentType: string; bytes: Buffer }, settling: Settling): void {
@@ -332,7 +424,7 @@ class RouteRun {
     const body = Buffer.concat(this.kept)
     const headers = {
       ...this.streamHeaders,
-      'content-type': 'text/event-stream',
+      'content-type': this.streamContentType,
       'cache-control': 'no-cache',
     }
     return idempotency.store(claim, { status: 200, headers, body })
@@ -347,7 +439,7 @@ class RouteRun {
       this.finished({ kind: 'attempt', outcome: last.outcome }, problem),
     )
     if (this.claim !== null) await this.deps.idempotency.release(this.claim)
-    sendFault(this.res, faultAnswer(problem, this.inbound.exchange.requestId, true), {
+    sendFault(this.res, faultAnswer(this.inbound.exchange, problem, true), {
       ...this.streamHeaders,
       'x-tf-attempts': String(this.attempts.length),
     })
@@ -381,6 +473,10 @@ class RouteRun {
 /** Something of ours threw, and the request has its receipt nevertheless. */
 export class SettledFailure extends Error {
   override name = 'SettledFailure'
+}
+
+function brokenOff(timeout: boolean): Fault {
+  return fault(timeout ? 'upstream_timeout' : 'upstream_error', 'The model provider broke off the answer.')
 }
 
 /** Header values are Latin-1 at most; a public name may be anything. */

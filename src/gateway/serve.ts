@@ -14,8 +14,6 @@ import type { Exchange, Inbound } from './types.ts'
 
 /** The way of one request through the stages: who asks, for what, by which routes, and then routes.ts. */
 
-const ENDPOINT = 'openai.chat_completions'
-
 async function findKey(deps: GatewayDeps, exchange: Exchange): Promise<ApiKeyRecord | null> {
   const secret = readCredential(exchange.req)
   if (secret === null) return null
@@ -47,7 +45,7 @@ async function claim(deps: GatewayDeps, inbound: Inbound): Promise<Claim | null 
   })
   if (result.kind === 'claimed') return result.claim
   if (result.kind === 'replay') replay(exchange, result.answer)
-  else refuse(deps, { exchange, key, endpoint: ENDPOINT, inbound, fault: result.fault })
+  else refuse(deps, { exchange, key, inbound, fault: result.fault })
   return 'answered'
 }
 
@@ -59,13 +57,12 @@ async function serveInbound(deps: GatewayDeps, inbound: Inbound, claimed: Claim 
     refuse(deps, refusal)
   }
   const admitted = await admit(deps, inbound)
-  if (!admitted.ok) return turnAway({ exchange, key, endpoint: ENDPOINT, inbound, fault: admitted.fault })
+  if (!admitted.ok) return turnAway({ exchange, key, inbound, fault: admitted.fault })
   const planned = plan(admitted.value, deps.random)
   if (!planned.ok)
     return turnAway({
       exchange,
       key,
-      endpoint: ENDPOINT,
       inbound,
       admitted: admitted.value,
       rejected: planned.rejected,
@@ -76,13 +73,15 @@ async function serveInbound(deps: GatewayDeps, inbound: Inbound, claimed: Claim 
 
 async function serveKey(deps: GatewayDeps, exchange: Exchange, key: ApiKeyRecord): Promise<void> {
   const refused = keyFault(key)
-  if (refused !== null) return refuse(deps, { exchange, key, endpoint: ENDPOINT, fault: refused })
+  if (refused !== null) return refuse(deps, { exchange, key, fault: refused })
+  // Whoever waits for our word before sending a large body has been recognised by now.
+  if (exchange.req.headers.expect !== undefined) exchange.res.writeContinue()
   const bytes = await readBody(exchange.req)
   if (bytes === 'gone') return
-  if (!bytes.ok) return refuse(deps, { exchange, key, endpoint: ENDPOINT, fault: bytes.fault, close: true })
+  if (!bytes.ok) return refuse(deps, { exchange, key, fault: bytes.fault, close: true })
   deps.tenancy.touch(key.id)
   const inbound = decode(exchange, key, bytes.value)
-  if (!inbound.ok) return refuse(deps, { exchange, key, endpoint: ENDPOINT, fault: inbound.fault })
+  if (!inbound.ok) return refuse(deps, { exchange, key, fault: inbound.fault })
   const claimed = await claim(deps, inbound.value)
   if (claimed === 'answered') return
   try {
@@ -106,22 +105,22 @@ function answerFailure(
     {
       error: errorText(cause),
       stack: cause instanceof Error ? cause.stack : undefined,
-      request: formatId('req', exchange.requestId),
+      request: exchange.publicId,
     },
     'a request failed inside the gateway',
   )
   const failed = isConnectionLoss(thrown)
     ? fault('ledger_unavailable', 'The database does not answer.', { retryAfterMs: 1_000 })
     : fault('internal_error', 'Something failed inside the gateway; what was charged is on the receipt.')
-  if (key === null) sendFault(exchange.res, faultAnswer(failed, exchange.requestId, false))
+  if (key === null) sendFault(exchange.res, faultAnswer(exchange, failed, false))
   else if (thrown instanceof SettledFailure)
-    sendFault(exchange.res, faultAnswer(failed, exchange.requestId, true))
-  else refuse(deps, { exchange, key, endpoint: ENDPOINT, fault: failed })
+    sendFault(exchange.res, faultAnswer(exchange, failed, true))
+  else refuse(deps, { exchange, key, fault: failed })
   if (exchange.res.headersSent && !exchange.res.writableEnded) exchange.res.destroy()
 }
 
-/** Answers one chat-completions request; never rejects. */
-export async function serveChat(deps: GatewayDeps, exchange: Exchange): Promise<void> {
+/** Answers one request that generates something, whatever its format; never rejects. */
+export async function serveGenerate(deps: GatewayDeps, exchange: Exchange): Promise<void> {
   deps.counters.active++
   let key: ApiKeyRecord | null = null
   try {
@@ -129,7 +128,7 @@ export async function serveChat(deps: GatewayDeps, exchange: Exchange): Promise<
     // Without a key there is nobody to whom a receipt could be shown.
     if (key === null) {
       const invalid = keyFault(null)
-      if (invalid !== null) sendFault(exchange.res, faultAnswer(invalid, exchange.requestId, false))
+      if (invalid !== null) sendFault(exchange.res, faultAnswer(exchange, invalid, false))
       exchange.req.resume()
       countUp(deps.counters.byStatus, 'unauthorized')
       return

@@ -1,8 +1,7 @@
-import { referenceSheetAt } from '../catalog/index.ts'
+import { priceVersionAt, referenceSheetAt } from '../catalog/index.ts'
 import type { Fault } from '../contract/index.ts'
 import { errorText, formatId, formatNano, type Nano } from '../kernel/index.ts'
 import type { LedgerOp, OpResult } from '../ledger/index.ts'
-import { openaiChat } from '../protocols/index.ts'
 import type { DecisionReason } from '../receipts/index.ts'
 import type { ApiKeyRecord } from '../tenancy/index.ts'
 import { faultAnswer, sendFault } from './answer.ts'
@@ -24,6 +23,7 @@ import type {
   Reading,
   RejectedRoute,
   RoutePlan,
+  SkippedChannel,
 } from './types.ts'
 
 /**
@@ -34,7 +34,6 @@ import type {
 export interface Refusal {
   readonly exchange: Exchange
   readonly key: ApiKeyRecord
-  readonly endpoint: string
   readonly fault: Fault
   readonly inbound?: Inbound
   readonly admitted?: Admitted
@@ -49,7 +48,7 @@ function refusalStory(refusal: Refusal): Story {
   return {
     exchange: refusal.exchange,
     key: refusal.key,
-    endpoint: refusal.endpoint,
+    endpoint: refusal.exchange.call.endpoint,
     streamed: inbound?.facts.stream ?? false,
     idempotencyKey: inbound?.idempotencyKey ?? null,
     requestedModel: inbound?.facts.model.slice(0, 200) ?? null,
@@ -61,6 +60,8 @@ function refusalStory(refusal: Refusal): Story {
     decisionReason: 'none',
     crossed: false,
     attempts: [],
+    skipped: [],
+    dropped: [],
     hold: null,
     maxOutputTokens: null,
     lowered: false,
@@ -86,7 +87,7 @@ export function refuse(deps: GatewayDeps, refusal: Refusal): void {
   // A key that is no longer valid leaves a receipt for its owner, but whoever holds it is told nothing of that.
   sendFault(
     exchange.res,
-    faultAnswer(fault, exchange.requestId, fault.code !== 'invalid_api_key'),
+    faultAnswer(exchange, fault, fault.code !== 'invalid_api_key'),
     refusal.close === true ? { connection: 'close' } : {},
   )
   exchange.req.resume()
@@ -127,6 +128,8 @@ export interface Finished {
   readonly crossed: boolean
   readonly ending: Ending
   readonly fault: Fault | null
+  readonly skipped: readonly SkippedChannel[]
+  readonly dropped: readonly string[]
 }
 
 export interface Settling {
@@ -145,7 +148,7 @@ export function meterRequest(planned: Planned, held: Held, ending: Ending): Mete
   return meter(ending, {
     inputTokensMax: held.inputTokensMax,
     outputTokensMax: held.outputTokensBound * inbound.facts.choices,
-    inputTokensEstimated: () => openaiChat.estimateChatInput(inbound.body),
+    inputTokensEstimated: () => inbound.exchange.call.protocol.estimateInput(inbound.body),
   })
 }
 
@@ -163,6 +166,13 @@ export function priceRequest(
     serviceTierAsked: inbound.facts.serviceTier,
     serviceTierServed,
     referencePrice: referenceSheetAt(model, admittedAtMs),
+    priceOf: (name) => {
+      const other = planned.admitted.snapshot.models.get(name)
+      const same = other?.routes.find(
+        (route) => route.type === plan.route.type && route.bucket.id === plan.route.bucket.id,
+      )
+      return same === undefined ? null : priceVersionAt(same.prices, admittedAtMs)
+    },
   })
 }
 
@@ -206,7 +216,7 @@ function storyOf(finished: Finished, heldNano: Nano, captured: boolean): Story {
   return {
     exchange: inbound.exchange,
     key: inbound.key,
-    endpoint: 'openai.chat_completions',
+    endpoint: inbound.exchange.call.endpoint,
     streamed: inbound.facts.stream,
     idempotencyKey: inbound.idempotencyKey,
     requestedModel: inbound.facts.model,
@@ -218,6 +228,8 @@ function storyOf(finished: Finished, heldNano: Nano, captured: boolean): Story {
     decisionReason: finished.decisionReason,
     crossed: finished.crossed,
     attempts: finished.attempts,
+    skipped: finished.skipped,
+    dropped: finished.dropped,
     hold: { amountNano: heldNano, captured },
     maxOutputTokens: held.sentLimit,
     lowered: held.lowered,

@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { CatalogModel, CatalogSnapshot, PriceVersion, Route, RouteChannel } from '../catalog/index.ts'
 import type { Fault, Settlement } from '../contract/index.ts'
-import type { JsonObject, Nano, Usage, Uuid } from '../kernel/index.ts'
-import type { ChatRequest, ObjectSpans } from '../protocols/index.ts'
+import type { Json, JsonObject, Nano, Usage, Uuid } from '../kernel/index.ts'
+import type { ObjectSpans, OtherModelUsage, RequestFacts, UsageResult } from '../protocols/index.ts'
 import type {
   CandidateReason,
   ChargeFacts,
@@ -11,6 +11,8 @@ import type {
   ReceiptFlag,
 } from '../receipts/index.ts'
 import type { ApiKeyRecord } from '../tenancy/index.ts'
+import type { Pin } from './pins.ts'
+import type { EndpointCall } from './wire.ts'
 
 /**
  * The values that pass from stage to stage. Each is read-only and holds the one before it; no stage writes into an
@@ -22,18 +24,22 @@ export interface Exchange {
   readonly req: IncomingMessage
   readonly res: ServerResponse
   readonly requestId: Uuid
+  /** The same as callers and receipts show it. */
+  readonly publicId: string
   readonly startedAtMs: number
   readonly startedMonotonicMs: number
+  /** Which endpoint was called, and thereby which wire format the caller speaks. */
+  readonly call: EndpointCall
 }
 
-/** A body that was read and is a chat request; who sent it is known. */
+/** A body that was read and is a request of the endpoint's format; who sent it is known. */
 export interface Inbound {
   readonly exchange: Exchange
   readonly key: ApiKeyRecord
   readonly bytes: Buffer
   readonly spans: ObjectSpans
   readonly body: JsonObject
-  readonly facts: ChatRequest
+  readonly facts: RequestFacts
   readonly idempotencyKey: string | null
 }
 
@@ -52,6 +58,8 @@ export interface Admitted {
   readonly askedBy: 'header' | 'suffix' | null
   readonly mayCross: boolean
   readonly run: RunRef | null
+  /** The channel that keeps the response which this request continues. */
+  readonly pin: Pin | null
 }
 
 /** One way to serve and pay the request, in order of preference. */
@@ -66,6 +74,12 @@ export interface RoutePlan {
 export interface PlannedChannel {
   readonly target: RouteChannel
   readonly role: string
+}
+
+/** A channel whose format cannot express the request. */
+export interface SkippedChannel {
+  readonly plan: RoutePlan
+  readonly channel: PlannedChannel
 }
 
 export interface RejectedRoute {
@@ -130,7 +144,9 @@ export type AttemptOutcome =
 /** What was read of an upstream's answer, whole or in part. */
 export interface Reading {
   readonly status: number
-  readonly usage: unknown
+  readonly usage: UsageResult
+  /** As the provider wrote it, for the receipt. */
+  readonly rawUsage: Json | null
   readonly servedModel: string | null
   readonly serviceTier: string | null
   readonly hasOutput: boolean
@@ -146,6 +162,8 @@ export type Ending =
 
 export interface Metered {
   readonly usage: Usage | null
+  /** What ran on other models than the one asked for, each to be priced as its own. */
+  readonly others: readonly OtherModelUsage[]
   readonly settlement: Settlement
   readonly flags: readonly ReceiptFlag[]
   readonly noCharge: NoChargeReason | null

@@ -8,7 +8,7 @@ import type { Channel } from '../catalog/index.ts'
 
 export interface Upstream {
   readonly pool: Pool
-  /** Path before `/chat/completions`. */
+  /** Path of the base URL, without a slash at its end. */
   readonly basePath: string
 }
 

@@ -118,12 +118,14 @@ export async function readStatement(
     reason: string | null
     created_at: Date
   }>({
+    // The walk of an account has no gaps, so a page is a range of it; with an open end a planner whose statistics are
+    // old sorts the whole history to show its last page.
     text: `select e.transfer_id, e.line, a.bucket, t.kind, e.currency, e.amount, e.balance_after, e.account_seq, t.reason, t.created_at
-      from ledger.account a
-      join ledger.entry e on e.account_id = a.id and e.account_seq < coalesce($3::bigint, 9223372036854775807)
+      from (select *, least(coalesce($3::bigint - 1, seq), seq) as last_seq from ledger.account
+          where org_id = $1 and bucket = $2 and kind = 'customer') a
+      join ledger.entry e on e.account_id = a.id and e.account_seq between a.last_seq - $4::bigint + 1 and a.last_seq
       join ledger.transfer t on t.org_id = e.org_id and t.id = e.transfer_id
-      where a.org_id = $1 and a.bucket = $2 and a.kind = 'customer'
-      order by e.account_seq desc limit $4`,
+      order by e.account_seq desc`,
     values: [query.orgId, query.bucket, query.before, query.limit],
   })
   return rows.map((row) => ({

@@ -72,12 +72,12 @@ export const INVARIANTS: readonly Invariant[] = [
     name: 'what a transfer says is what its entries moved',
     broken: 'transfers that differ from their entries',
     sql: `select t.id::text from ledger.transfer t
-      left join ledger.entry e on e.org_id = t.org_id and e.transfer_id = t.id and e.account_id = t.account_id
-      where t.amount <> coalesce(e.amount, 0)
+      left join ledger.entry e on e.org_id = t.org_id and e.transfer_id = t.id
+      group by t.org_id, t.id
+      having t.amount <> coalesce(sum(e.amount) filter (where e.account_id = t.account_id), 0)
         or t.kind in ('grant', 'topup', 'adjust') and t.asked <> t.amount
         or t.kind = 'refund' and t.asked <> -t.amount
-        or t.kind = 'charge' and t.asked <> -t.amount - coalesce(
-          (select sum(w.amount) from ledger.entry w where w.org_id = t.org_id and w.transfer_id = t.id and w.account_id = t.account_id + 4), 0)`,
+        or t.kind = 'charge' and t.asked <> -t.amount - coalesce(sum(e.amount) filter (where e.account_id = t.account_id + 4), 0)`,
   },
   {
     name: 'entries stay inside one organization and bucket, on the accounts of their kind',
@@ -100,11 +100,13 @@ export const INVARIANTS: readonly Invariant[] = [
   {
     name: 'every receipt with a charge has its transfer',
     broken: 'receipts over money that did not move',
+    // Nearly all charges bear the id of their request; only the others need its id to be computed.
     sql: `select r.id::text from ledger.receipt r
-      left join (select org_id, (left(id::text, 35) || '0')::uuid as request_id, -sum(amount) as paid
-          from ledger.transfer where kind = 'charge' group by 1, 2) t
-        on t.org_id = r.org_id and t.request_id = r.id
-      where r.charge <> 0 and r.charge <> coalesce(t.paid, 0)`,
+      left join ledger.transfer t on t.org_id = r.org_id and t.id = r.id and t.kind = 'charge'
+      left join (select org_id, (left(id::text, 35) || '0')::uuid as request_id, sum(amount) as amount
+          from ledger.transfer where kind = 'charge' and get_byte(uuid_send(id), 15) % 16 <> 0 group by 1, 2) u
+        on u.org_id = r.org_id and u.request_id = r.id
+      where r.charge <> 0 and r.charge <> -coalesce(t.amount, 0) - coalesce(u.amount, 0)`,
   },
   {
     name: 'money of grants, top-ups and corrections is remembered by origin',

@@ -72,17 +72,14 @@ function isPoison(thrown: unknown): boolean {
 /** New work is refused when the queue is full; endings never are, or money would stay held. */
 const REFUSABLE = new Set<LedgerOp['kind']>(['reserve', 'record', 'extend', 'renew'])
 
-export function createLedgerWriter(options: WriterOptions): LedgerWriter {
-  const { database, processId, log } = options
-  const queueMax = options.queueMax ?? QUEUE_MAX
-  const batchMax = options.batchMax ?? BATCH_MAX
-  const lingerMs = options.lingerMs ?? LINGER_MS
-  let queue: Queued[] = []
-  let running = 0
-  let scheduled = false
-  let lingering: NodeJS.Timeout | null = null
+interface Executor {
+  /** Applies the ops, as often as it takes, and answers each. Never rejects. */
+  apply(batch: readonly Queued[]): Promise<void>
+  readonly healthy: boolean
+}
+
+function createExecutor({ database, processId, log }: WriterOptions): Executor {
   let healthy = true
-  let idle: Array<() => void> = []
 
   async function execute(ops: readonly LedgerOp[], values: readonly string[]): Promise<OpResult[]> {
     const rows = await database.query<{ v: string; f: string }>({
@@ -143,7 +140,7 @@ export function createLedgerWriter(options: WriterOptions): LedgerWriter {
           { error: errorText(thrown), kind: only.op.kind, id: only.op.id },
           'the ledger cannot execute an op',
         )
-        answer(only, () => only.failed(new LedgerFault(errorText(thrown))))
+        answer(log, only, () => only.failed(new LedgerFault(errorText(thrown))))
         return
       }
       // One op poisons the batch; halves find it, and its neighbours go through in their order.
@@ -155,21 +152,40 @@ export function createLedgerWriter(options: WriterOptions): LedgerWriter {
     for (let i = 0; i < batch.length; i++) {
       const queued = batch[i]
       const result = results[i]
-      if (queued !== undefined && result !== undefined) answer(queued, () => queued.done(result))
+      if (queued !== undefined && result !== undefined) answer(log, queued, () => queued.done(result))
     }
   }
 
-  /** A caller that throws on its answer must not take its neighbours' answers with it. */
-  function answer(queued: Queued, call: () => void): void {
-    try {
-      call()
-    } catch (thrown) {
-      log.error(
-        { error: errorText(thrown), kind: queued.op.kind },
-        'a caller of the ledger threw on its answer',
-      )
-    }
+  return {
+    apply,
+    get healthy() {
+      return healthy
+    },
   }
+}
+
+/** A caller that throws on its answer must not take its neighbours' answers with it. */
+function answer(log: Log, queued: Queued, call: () => void): void {
+  try {
+    call()
+  } catch (thrown) {
+    log.error(
+      { error: errorText(thrown), kind: queued.op.kind },
+      'a caller of the ledger threw on its answer',
+    )
+  }
+}
+
+export function createLedgerWriter(options: WriterOptions): LedgerWriter {
+  const executor = createExecutor(options)
+  const queueMax = options.queueMax ?? QUEUE_MAX
+  const batchMax = options.batchMax ?? BATCH_MAX
+  const lingerMs = options.lingerMs ?? LINGER_MS
+  let queue: Queued[] = []
+  let running = 0
+  let scheduled = false
+  let lingering: NodeJS.Timeout | null = null
+  let idle: Array<() => void> = []
 
   function run(): void {
     scheduled = false
@@ -181,7 +197,7 @@ export function createLedgerWriter(options: WriterOptions): LedgerWriter {
     const batch = queue.length > batchMax ? queue.splice(0, batchMax) : queue
     if (batch === queue) queue = []
     running = batch.length
-    void apply(batch).finally(() => {
+    void executor.apply(batch).finally(() => {
       running = 0
       if (queue.length > 0) run()
       else if (idle.length > 0) {
@@ -221,7 +237,7 @@ export function createLedgerWriter(options: WriterOptions): LedgerWriter {
       return queue.length + running
     },
     get healthy() {
-      return healthy
+      return executor.healthy
     },
     drain() {
       if (queue.length === 0 && running === 0) return Promise.resolve()

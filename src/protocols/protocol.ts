@@ -193,9 +193,9 @@ export interface Protocol<F extends RequestFacts = RequestFacts, Q = NeutralRequ
   createStreamEncoder(context: EncoderContext): StreamEncoder
   errorAnswer(error: WireError): ErrorAnswer
   /** A failure after the stream has begun: the format's own event, as text to send. */
-  streamError(error: WireError): string
+  streamError(error: WireError, frame?: 'sse' | 'array'): string
   /** Ends a stream of this format the way it says that a limit was reached. @param first an event of the stream */
-  lengthEnding(first: Buffer | null): Buffer
+  lengthEnding(first: Buffer | null, frame?: 'sse' | 'array'): Buffer
 
   // ---- the upstream's side ----
   /** Path below the channel's base URL, with its query. @param facts on a route of the same protocol */

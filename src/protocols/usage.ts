@@ -24,11 +24,17 @@ export type UsageFlag =
   | 'cached_exceeds_input'
   | 'usage_total_mismatch'
   | 'reasoning_outside_output'
+  | 'reasoning_inside_output'
+  | 'cached_modalities_unknown'
   | 'cache_write_split_lost'
   | 'provider_repriced'
   | 'other_models_used'
   /** More media tokens than input outside the cache: which of them were cached nobody says. */
   | 'media_overlaps_cache'
+  /** Web searches that the provider does not report are counted in its output. */
+  | 'web_searches_counted'
+  /** A model for images ran beside; its tokens have prices of their own and are in no class. */
+  | 'image_generation_beside'
 
 export type UsageResult =
   | { readonly kind: 'reported'; readonly usage: ReadUsage }

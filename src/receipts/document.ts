@@ -1,5 +1,5 @@
 import type { ErrorCode, Policy, ReceiptStatus, RouteType, Settlement } from '../contract/index.ts'
-import type { UsageCounts, UsageSource } from '../kernel/index.ts'
+import type { Json, UsageCounts, UsageSource } from '../kernel/index.ts'
 
 /**
  * The receipt as it is stored: facts and codes, written once in the commit that moves the money, and only rendered
@@ -12,31 +12,33 @@ export interface ReceiptDocument {
   readonly at: number
   readonly ended: number
   readonly latency: number
-  readonly ttft?: number
+  readonly ttft?: number | undefined
   readonly org: Named
   readonly project: Named
   readonly key: { readonly id: string; readonly label: string; readonly prefix: string }
-  readonly run?: { readonly id: string; readonly name: string; readonly step?: string }
+  readonly run?: { readonly id: string; readonly name: string; readonly step?: string | undefined } | undefined
   readonly endpoint: string
   readonly streamed: boolean
-  readonly idempotency?: string
-  readonly requested?: string
-  readonly model?: string
-  readonly served?: string
-  readonly sandbox?: true
-  readonly decision?: DecisionFacts
+  readonly idempotency?: string | undefined
+  readonly requested?: string | undefined
+  readonly model?: string | undefined
+  readonly served?: string | undefined
+  readonly sandbox?: true | undefined
+  readonly decision?: DecisionFacts | undefined
   readonly attempts: readonly AttemptFacts[]
-  readonly crossed?: true
-  readonly maxOutput?: number
-  readonly lowered?: true
-  readonly usage?: UsageFacts
-  readonly charge?: ChargeFacts
-  readonly noCharge?: NoChargeReason
+  readonly crossed?: true | undefined
+  readonly maxOutput?: number | undefined
+  readonly lowered?: true | undefined
+  /** Members of the request that another wire format could not carry. */
+  readonly dropped?: readonly string[] | undefined
+  readonly usage?: UsageFacts | undefined
+  readonly charge?: ChargeFacts | undefined
+  readonly noCharge?: NoChargeReason | undefined
   readonly settlement: Settlement
-  readonly hold?: HoldFacts
-  readonly flags?: readonly ReceiptFlag[]
-  readonly limit?: string
-  readonly error?: ErrorFacts
+  readonly hold?: HoldFacts | undefined
+  readonly flags?: readonly ReceiptFlag[] | undefined
+  readonly limit?: string | undefined
+  readonly error?: ErrorFacts | undefined
 }
 
 export interface Named {
@@ -48,11 +50,11 @@ export interface Named {
 export interface DecisionFacts {
   readonly policy: Policy
   readonly rule: 'bucket.by_route'
-  readonly route?: string
-  readonly type?: RouteType
-  readonly bucket?: string
-  readonly bucketName?: string
-  readonly currency?: string
+  readonly route?: string | undefined
+  readonly type?: RouteType | undefined
+  readonly bucket?: string | undefined
+  readonly bucketName?: string | undefined
+  readonly currency?: string | undefined
   readonly reason: DecisionReason
   readonly candidates: readonly CandidateFacts[]
 }
@@ -71,9 +73,9 @@ export type DecisionReason = (typeof DECISION_REASONS)[number]
 
 export interface CandidateFacts {
   readonly route: string
-  readonly channel?: string
-  readonly public?: string
-  readonly role?: string
+  readonly channel?: string | undefined
+  readonly public?: string | undefined
+  readonly role?: string | undefined
   readonly outcome: 'tried' | 'not_needed' | 'not_allowed' | 'unavailable'
   readonly reason: CandidateReason
 }
@@ -91,6 +93,7 @@ export const CANDIDATE_REASONS = [
   'key_excludes',
   'balance_insufficient',
   'request_refused',
+  'cannot_translate',
 ] as const
 export type CandidateReason = (typeof CANDIDATE_REASONS)[number]
 
@@ -100,13 +103,13 @@ export interface AttemptFacts {
   readonly public: string
   readonly role: string
   readonly upstream: string
-  readonly served?: string
+  readonly served?: string | undefined
   readonly result: 'ok' | 'error' | 'timeout' | 'cancelled'
-  readonly status?: number
-  readonly code?: string
+  readonly status?: number | undefined
+  readonly code?: string | undefined
   readonly at: number
   readonly latency: number
-  readonly ttft?: number
+  readonly ttft?: number | undefined
   readonly billed: boolean
   readonly why: BilledReason
   readonly next: 'backup' | 'other_route' | 'answer' | 'none'
@@ -123,8 +126,11 @@ export type BilledReason = (typeof BILLED_REASONS)[number]
 
 export interface UsageFacts {
   readonly counts: UsageCounts
-  readonly reasoning?: number
+  readonly reasoning?: number | undefined
+  readonly webSearches?: number | undefined
   readonly source: UsageSource
+  /** As the provider wrote it. */
+  readonly raw?: Json | undefined
 }
 
 export interface ChargeFacts {
@@ -132,10 +138,12 @@ export interface ChargeFacts {
   readonly currency: string
   readonly total: string
   readonly version: string
+  /** Price versions of other models that took part in the answer; their lines name them. */
+  readonly others?: ReadonlyArray<{ readonly model: string; readonly version: string | null }> | undefined
   readonly lines: ReadonlyArray<
     readonly [meter: string, quantity: number, unitPrice: string, per: number, amount: string]
   >
-  readonly reference?: { readonly currency: string; readonly total: string }
+  readonly reference?: { readonly currency: string; readonly total: string } | undefined
 }
 
 export interface HoldFacts {
@@ -170,6 +178,14 @@ export const RECEIPT_FLAGS = [
   'usage_total_mismatch',
   'cached_exceeds_input',
   'reasoning_outside_output',
+  'reasoning_inside_output',
+  'cache_write_split_lost',
+  'provider_repriced',
+  'other_models_used',
+  'cached_modalities_unknown',
+  'media_overlaps_cache',
+  'image_generation_beside',
+  'web_searches_counted',
   'written_off',
   'model_mismatch',
   'cut_at_limit',

@@ -31,7 +31,9 @@ function renderUsage(usage: UsageFacts): ReceiptUsage {
     ...(usage.counts.input_audio === undefined ? {} : { input_audio: usage.counts.input_audio }),
     ...(usage.counts.output_audio === undefined ? {} : { output_audio: usage.counts.output_audio }),
     ...(usage.counts.input_image === undefined ? {} : { input_image: usage.counts.input_image }),
+    ...(usage.webSearches === undefined ? {} : { web_search: usage.webSearches }),
     source: usage.source,
+    ...(usage.raw === undefined ? {} : { raw: usage.raw }),
   }
 }
 
@@ -161,6 +163,7 @@ export function renderReceipt(
     crossed_balance: doc.crossed === true,
     max_output_tokens: doc.maxOutput ?? null,
     max_output_tokens_lowered: doc.lowered === true,
+    dropped: [...(doc.dropped ?? [])],
     ...renderMoney(doc, entries),
     flags: [...(doc.flags ?? [])],
     limit: doc.limit ?? null,

@@ -70,7 +70,23 @@ async function takesMs(run: () => Promise<unknown>): Promise<number> {
   return performance.now() - startMs
 }
 
-const CASES: Readonly<Record<FlagSwitch | CountSwitch | TextSwitch, () => Promise<void>>> = {
+/** Tested in format-faults.test.ts: they are faults of formats besides chat. */
+const ELSEWHERE = [
+  'overloaded',
+  'strict',
+  'refusal',
+  'blocked',
+  'double-start',
+  'iterations',
+  'split-lost',
+  'redacted-thinking',
+  'websearch',
+  'fallback',
+] as const
+
+type Here = Exclude<FlagSwitch | CountSwitch | TextSwitch, (typeof ELSEWHERE)[number]>
+
+const CASES: Readonly<Record<Here, () => Promise<void>>> = {
   async status() {
     for (const status of STATUSES) {
       for (const answer of [await ask(`status=${status}`), await stream(`status=${status}`)]) {
@@ -290,9 +306,12 @@ async function rawChunks(switches: string, more: object = {}): Promise<readonly 
   }
 }
 
-for (const name of Object.keys({ ...FLAG_SWITCHES, ...COUNT_SWITCHES, ...TEXT_SWITCHES })) {
-  test(`the switch ${name} does what it says`, () => CASES[name as keyof typeof CASES]())
-}
+for (const [name, run] of Object.entries(CASES)) test(`the switch ${name} does what it says`, run)
+
+test('every switch has a test', () => {
+  const known = Object.keys({ ...FLAG_SWITCHES, ...COUNT_SWITCHES, ...TEXT_SWITCHES })
+  assert.deepEqual(new Set([...Object.keys(CASES), ...ELSEWHERE]), new Set(known))
+})
 
 test('usage values are sent as they were written', async () => {
   const values = [

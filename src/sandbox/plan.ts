@@ -8,6 +8,7 @@ import {
   type Language,
   longText,
   plainAnswer,
+  reasoningText,
   refusalText,
   toolAnswer,
   wordFlow,
@@ -180,6 +181,12 @@ interface Built {
   readonly choice: PlannedChoice
   readonly output: number
   readonly reasoning: number
+}
+
+/** The sandbox's thoughts about a prompt, for formats that show them beside the counted ones. */
+export function reasoningAbout(messages: readonly Turn[]): string {
+  const asked = askedText(messages)
+  return reasoningText(hasCjk(asked) ? 'zh' : 'en', asked)
 }
 
 function askedText(messages: readonly Turn[]): string {

@@ -160,7 +160,8 @@ async function handle(context: Context, req: IncomingMessage, res: ServerRespons
   const { clock, ids } = context
   const answer = operation.answer({ line, body, switches: sending.switches, clock, ids, requestUuid })
   if (answer.kind === 'stream') await sendStream(sending, answer.events, answer.contentType)
-  else await sendWhole(answer.status === 200 ? sending : plain, answer.status, protocol.contentType, answer.body)
+  else
+    await sendWhole(answer.status === 200 ? sending : plain, answer.status, protocol.contentType, answer.body)
 }
 
 interface Routed {

@@ -6,7 +6,17 @@ import { connect, createServer, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import type { Log } from '../../src/kernel/index.ts'
 import { startForge, testConfig } from '../forge.ts'
-import { ask, assertMoney, bodyOf, customerReceipt, errorOf, eventually, eventsOf, receiptAs, withUpstreams } from './ask.ts'
+import {
+  ask,
+  assertMoney,
+  bodyOf,
+  customerReceipt,
+  errorOf,
+  eventsOf,
+  eventually,
+  receiptAs,
+  withUpstreams,
+} from './ask.ts'
 import { answerBody, chunkOf, FINISH_CHUNK, startRawStub, startStub, usageChunk } from './stub.ts'
 
 const STREAM = { stream: true, stream_options: { include_usage: true } }
@@ -47,7 +57,11 @@ test('an upstream that is too slow is left at the limit that was passed, and nam
       assertMoney(told)
     })
   await forge.settled()
-  assert.ok(forge.sandbox.requests.all().every((request) => request.closedEarly || request.status === 0 || request.status === 200))
+  assert.ok(
+    forge.sandbox.requests
+      .all()
+      .every((request) => request.closedEarly || request.status === 0 || request.status === 200),
+  )
   await forge.audit()
 })
 
@@ -105,7 +119,9 @@ test('the next channel is tried only before the first byte of content, in the or
   const forge = await startForge(t, {
     config: testConfig({
       before: { ordinary: ['error-first', 'end-early=1, delay=0', 'html', 'garbage', 'redirect', ''] },
-      seven: { ordinary: ['status=500', 'status=500', 'status=500', 'status=500', 'status=500', 'status=500', ''] },
+      seven: {
+        ordinary: ['status=500', 'status=500', 'status=500', 'status=500', 'status=500', 'status=500', ''],
+      },
       after: { ordinary: ['words=20, delay=0, cut=6', ''] },
       final: { ordinary: ['status=400', ''] },
       busy: { ordinary: ['status=429, retry-after=7', 'status=503, retry-after=3'] },
@@ -119,7 +135,10 @@ test('the next channel is tried only before the first byte of content, in the or
       const told = await ask(forge, account, { model: 'before', body })
       assert.equal(told.status, 200)
       const results = told.receipt.attempts.map((attempt) => attempt.role)
-      assert.deepEqual(results.slice(0, 2), ['primary', ...('stream' in body ? ['backup 1'] : ['backup 1'])].slice(0, results.length))
+      assert.deepEqual(
+        results.slice(0, 2),
+        ['primary', ...('stream' in body ? ['backup 1'] : ['backup 1'])].slice(0, results.length),
+      )
       assert.equal(told.receipt.attempts.filter((attempt) => attempt.billed).length, 1)
       assertMoney(told)
     }
@@ -144,13 +163,19 @@ test('the next channel is tried only before the first byte of content, in the or
     const told = await ask(forge, account, { model: 'after', body: STREAM })
     assert.equal(told.receipt.attempts.length, 1)
     assert.equal(errorOf(told).code, 'upstream_error')
-    assert.equal(told.receipt.decision?.candidates.at(-1)?.reason, 'too late: a part of the answer had been delivered')
+    assert.equal(
+      told.receipt.decision?.candidates.at(-1)?.reason,
+      'too late: a part of the answer had been delivered',
+    )
     assertMoney(told)
   })
 
   await t.test('what the caller did wrong is told at once: no other channel is asked', async () => {
     const told = await ask(forge, account, { model: 'final' })
-    assert.deepEqual([told.status, errorOf(told).code, told.receipt.attempts.length], [400, 'upstream_rejected', 1])
+    assert.deepEqual(
+      [told.status, errorOf(told).code, told.receipt.attempts.length],
+      [400, 'upstream_rejected', 1],
+    )
     assert.equal(told.headers.get('x-should-retry'), 'false')
     assert.match(errorOf(told).message, /told to find this request invalid/)
     assert.equal(told.receipt.decision?.candidates.at(-1)?.reason, 'the request was refused before')
@@ -159,26 +184,37 @@ test('the next channel is tried only before the first byte of content, in the or
 
   await t.test('channels over their limit: 503 with the shortest wait', async () => {
     const told = await ask(forge, account, { model: 'busy' })
-    assert.deepEqual([told.status, errorOf(told).code, told.headers.get('retry-after')], [503, 'overloaded', '3'])
+    assert.deepEqual(
+      [told.status, errorOf(told).code, told.headers.get('retry-after')],
+      [503, 'overloaded', '3'],
+    )
     assert.equal(told.headers.get('x-should-retry'), 'true')
     assertMoney(told)
   })
 
-  await t.test('trouble with the operator\'s own account is never the caller\'s: the next channel serves', async () => {
-    const told = await ask(forge, account, { model: 'hidden' })
-    assert.equal(told.status, 200)
-    assert.deepEqual(told.receipt.attempts.map((attempt) => attempt.status), [401, 402, 403, 404, 429, 200])
-    assertMoney(told)
-  })
+  await t.test(
+    "trouble with the operator's own account is never the caller's: the next channel serves",
+    async () => {
+      const told = await ask(forge, account, { model: 'hidden' })
+      assert.equal(told.status, 200)
+      assert.deepEqual(
+        told.receipt.attempts.map((attempt) => attempt.status),
+        [401, 402, 403, 404, 429, 200],
+      )
+      assertMoney(told)
+    },
+  )
 
   await forge.settled()
   await forge.audit()
 })
 
-test('an upstream\'s words and key reach nobody: not in bodies, headers, receipts or logs', async (t) => {
+test("an upstream's words and key reach nobody: not in bodies, headers, receipts or logs", async (t) => {
   const lines: string[] = []
   const faults = [
-    ...[400, 401, 402, 403, 404, 413, 422, 429, 500, 503].map((status) => `status=${status}, secret=${SECRET}`),
+    ...[400, 401, 402, 403, 404, 413, 422, 429, 500, 503].map(
+      (status) => `status=${status}, secret=${SECRET}`,
+    ),
     `error-first, secret=${SECRET}`,
     `error-event=4, delay=0, secret=${SECRET}`,
     `error-event=4, secret=${SECRET}`,
@@ -195,7 +231,7 @@ test('an upstream\'s words and key reach nobody: not in bodies, headers, receipt
       const id = told.headers.get('x-request-id')
       const own = await (await receiptAs(forge, id, account.key)).text()
       everything.push(told.text, JSON.stringify([...told.headers]), JSON.stringify(told.receipt), own)
-      assert.ok(!own.includes('127.0.0.1'), 'no host on a customer\'s receipt')
+      assert.ok(!own.includes('127.0.0.1'), "no host on a customer's receipt")
       assert.ok(![401, 402, 403].includes(told.status), `${told.status} would be about the caller`)
       assertMoney(told)
     }
@@ -203,15 +239,20 @@ test('an upstream\'s words and key reach nobody: not in bodies, headers, receipt
     assert.ok(!text.includes('UPSTREAM-SECRET'), text.slice(0, 300))
     assert.ok(!text.includes('10.1.2.3'), text.slice(0, 300))
     assert.ok(!text.includes('abcdefgh'))
-    assert.ok(!text.includes('told to fail in mid-stream'), 'the words of an upstream that failed are not for customers')
+    assert.ok(
+      !text.includes('told to fail in mid-stream'),
+      'the words of an upstream that failed are not for customers',
+    )
   }
-  const stored = await forge.owner.one<{ n: number }>(`select count(*)::int as n from ledger.receipt where document like '%UPSTREAM%'`)
+  const stored = await forge.owner.one<{ n: number }>(
+    `select count(*)::int as n from ledger.receipt where document like '%UPSTREAM%'`,
+  )
   assert.equal(stored.n, 0)
   await forge.settled()
   await forge.audit()
 })
 
-test('an upstream\'s refusal of any text is told clean, and the run it belongs to can still be read', async (t) => {
+test("an upstream's refusal of any text is told clean, and the run it belongs to can still be read", async (t) => {
   const hard = 'no\u0000 way \ud800 \u001b[31m'
   const stub = await startStub(t, (_req, res, body) => {
     if (body.includes('refuse')) {
@@ -219,16 +260,30 @@ test('an upstream\'s refusal of any text is told clean, and the run it belongs t
       res.end(JSON.stringify({ error: { message: hard } }))
     } else {
       res.writeHead(200, { 'content-type': 'application/json' })
-      res.end(answerBody('ok', { prompt_tokens: 5, completion_tokens: 1, total_tokens: 6 }, { model: `m\u0000${'x'.repeat(100_000)}` }))
+      res.end(
+        answerBody(
+          'ok',
+          { prompt_tokens: 5, completion_tokens: 1, total_tokens: 6 },
+          { model: `m\u0000${'x'.repeat(100_000)}` },
+        ),
+      )
     }
   })
-  const forge = await startForge(t, { config: withUpstreams(testConfig({ m: { ordinary: ['stub'] } }), { stub: stub.url }) })
+  const forge = await startForge(t, {
+    config: withUpstreams(testConfig({ m: { ordinary: ['stub'] } }), { stub: stub.url }),
+  })
   const account = await forge.account()
   for (const text of ['refuse', 'serve']) {
-    const told = await ask(forge, account, { model: 'm', text, headers: { 'x-tf-run': 'r', 'x-tf-step': 's' } })
+    const told = await ask(forge, account, {
+      model: 'm',
+      text,
+      headers: { 'x-tf-run': 'r', 'x-tf-step': 's' },
+    })
     assert.equal(told.status, text === 'refuse' ? 400 : 200)
     assert.ok((told.receipt.served_model ?? '').length < 300)
-    const run = await fetch(`${forge.url}/api/v1/runs/${told.receipt.run?.id}`, { headers: { authorization: `Bearer ${account.key}` } })
+    const run = await fetch(`${forge.url}/api/v1/runs/${told.receipt.run?.id}`, {
+      headers: { authorization: `Bearer ${account.key}` },
+    })
     assert.equal(run.status, 200, await run.clone().text())
     await run.text()
   }
@@ -244,20 +299,25 @@ test('A25-A27: a hostile upstream costs nothing before content, and ends as the 
     reset: (socket) => socket.resetAndDestroy(),
     silence: (socket) => socket.end(),
     nonsense: (socket) => socket.end('SSH-2.0-OpenSSH\r\n'),
-    switching: (socket) => socket.end('HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n'),
+    switching: (socket) =>
+      socket.end('HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n'),
     'big-header': (socket) => socket.end(head(`x: ${'a'.repeat(40_000)}\r\n`)),
     'both-lengths': (socket) => socket.end(head('content-length: 5\r\ntransfer-encoding: chunked\r\n')),
     'two-lengths': (socket) => socket.end(`${head('content-length: 5\r\ncontent-length: 6\r\n')}hello!`),
     'short-body': (socket) => socket.end(`${head('content-length: 500\r\n')}data: {`),
-    'wrong-type': (socket) => socket.end('HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 2\r\n\r\nhi'),
+    'wrong-type': (socket) =>
+      socket.end('HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 2\r\n\r\nhi'),
     'no-content': (socket) => socket.end('HTTP/1.1 204 No Content\r\n\r\n'),
-    redirect: (socket) => socket.end('HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/\r\ncontent-length: 0\r\n\r\n'),
+    redirect: (socket) =>
+      socket.end('HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/\r\ncontent-length: 0\r\n\r\n'),
     'unfinished-chunk': (socket) => socket.end(`${head('transfer-encoding: chunked\r\n')}ff\r\ndata`),
   }
   const informed = (socket: Socket): void => {
     const body = answerBody('fine', { prompt_tokens: 5, completion_tokens: 1, total_tokens: 6 })
     const hints = 'HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n'.repeat(20)
-    socket.end(`${hints}HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`)
+    socket.end(
+      `${hints}HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    )
   }
   const urls: Record<string, string> = { informed: await startRawStub(t, informed) }
   for (const [name, answer] of Object.entries(raw)) urls[name] = await startRawStub(t, answer)
@@ -271,9 +331,17 @@ test('A25-A27: a hostile upstream costs nothing before content, and ends as the 
     pour()
   })
   urls['flood'] = flood.url
-  const models = Object.fromEntries(Object.keys(urls).map((name) => [name, { ordinary: [name], timeouts: { first_token_ms: 3_000, total_ms: 8_000 } }]))
+  const models = Object.fromEntries(
+    Object.keys(urls).map((name) => [
+      name,
+      { ordinary: [name], timeouts: { first_token_ms: 3_000, total_ms: 8_000 } },
+    ]),
+  )
   const forge = await startForge(t, {
-    config: withUpstreams(testConfig({ ...models, line: { ordinary: ['huge-line=3000000'] }, late: { ordinary: [''] } }), urls),
+    config: withUpstreams(
+      testConfig({ ...models, line: { ordinary: ['huge-line=3000000'] }, late: { ordinary: [''] } }),
+      urls,
+    ),
   })
   const account = await forge.account()
   for (const name of [...Object.keys(raw), 'flood'])
@@ -300,7 +368,12 @@ test('A25-A27: a hostile upstream costs nothing before content, and ends as the 
   })
 
   await t.test('half an event at the end is not passed on, so that the error event can be read', async () => {
-    for (const sandbox of ['words=30, cut=9, split=7', 'words=30, cut=9, delay=0', 'words=30, end-early=9, no-final-blank', 'words=30, end-early=9, crlf']) {
+    for (const sandbox of [
+      'words=30, cut=9, split=7',
+      'words=30, cut=9, delay=0',
+      'words=30, end-early=9, no-final-blank',
+      'words=30, end-early=9, crlf',
+    ]) {
       const told = await ask(forge, account, { model: 'late', sandbox, body: STREAM })
       assert.equal(told.receipt.settlement, 'failed_after_output', sandbox)
       assert.equal(told.json.at(-1)?.error?.code, 'upstream_error')
@@ -310,18 +383,36 @@ test('A25-A27: a hostile upstream costs nothing before content, and ends as the 
 
   await t.test('dripping, splitting, comments and CR LF deliver the same answer', async () => {
     const plain = await ask(forge, account, { model: 'late', sandbox: 'words=12', body: STREAM })
-    for (const sandbox of ['words=12, split=1', 'words=12, comments, crlf, split=3', 'words=12, burst', 'words=12, no-done', 'words=12, no-final-blank']) {
+    for (const sandbox of [
+      'words=12, split=1',
+      'words=12, comments, crlf, split=3',
+      'words=12, burst',
+      'words=12, no-done',
+      'words=12, no-final-blank',
+    ]) {
       const told = await ask(forge, account, { model: 'late', sandbox, body: STREAM })
       assert.equal(told.receipt.settlement, 'completed_reported', sandbox)
-      assert.equal(told.receipt.charge?.total, plain.receipt.charge?.total)
-      const content = (text: string): string => eventsOf(text).filter((data) => data.startsWith('{')).map((data) => (JSON.parse(data) as { choices: Array<{ delta: { content?: string } }> }).choices[0]?.delta.content ?? '').join('')
+      assert.equal(told.receipt.usage?.output, plain.receipt.usage?.output)
+      const content = (text: string): string =>
+        eventsOf(text)
+          .filter((data) => data.startsWith('{'))
+          .map(
+            (data) =>
+              (JSON.parse(data) as { choices: Array<{ delta: { content?: string } }> }).choices[0]?.delta
+                .content ?? '',
+          )
+          .join('')
       assert.equal(content(told.text), content(plain.text))
       assertMoney(told)
     }
   })
 
   await t.test('a half-told error event after content reaches the caller whole, as ours', async () => {
-    const told = await ask(forge, account, { model: 'late', sandbox: 'words=30, error-event=9, burst', body: STREAM })
+    const told = await ask(forge, account, {
+      model: 'late',
+      sandbox: 'words=30, error-event=9, burst',
+      body: STREAM,
+    })
     assert.equal(told.json.at(-1)?.error?.code, 'upstream_error')
     assert.ok(!told.text.includes('[DONE]'), 'no end mark that would hide the error')
   })
@@ -331,13 +422,20 @@ test('A25-A27: a hostile upstream costs nothing before content, and ends as the 
 })
 
 test('weights share the traffic of one priority; a backup is last whatever its weight', async (t) => {
-  const config = testConfig({ m: { ordinary: ['words=1', 'words=1', 'words=1'] } }) as { models: { m: { routes: { ordinary: { channels: Array<Record<string, unknown>> } } } } }
-  for (const [i, weight] of [3, 1, 1_000].entries()) Object.assign(config.models.m.routes.ordinary.channels[i] ?? {}, { weight, priority: i === 2 ? 1 : 0 })
+  const config = testConfig({ m: { ordinary: ['words=1', 'words=1', 'words=1'] } }) as {
+    models: { m: { routes: { ordinary: { channels: Array<Record<string, unknown>> } } } }
+  }
+  for (const [i, weight] of [3, 1, 1_000].entries())
+    Object.assign(config.models.m.routes.ordinary.channels[i] ?? {}, { weight, priority: i === 2 ? 1 : 0 })
   const forge = await startForge(t, { config })
   const account = await forge.account()
   const channels: string[] = []
   for (let turn = 0; turn < 10; turn++) {
-    const batch = await Promise.all(Array.from({ length: 20 }, () => forge.chat(account.key, bodyOf({ model: 'm', body: { max_tokens: 2 } }))))
+    const batch = await Promise.all(
+      Array.from({ length: 20 }, () =>
+        forge.chat(account.key, bodyOf({ model: 'm', body: { max_tokens: 2 } })),
+      ),
+    )
     for (const response of batch) {
       await response.text()
       channels.push(response.headers.get('x-tf-channel') ?? '')
@@ -367,13 +465,20 @@ test('a caller that does not read holds back the upstream, not the memory of the
     }
     pour()
   })
-  const forge = await startForge(t, { config: withUpstreams(testConfig({ m: { ordinary: ['stub'], context: 200_000_000, maxOutput: 100_000_000 } }), { stub: stub.url }) })
+  const forge = await startForge(t, {
+    config: withUpstreams(
+      testConfig({ m: { ordinary: ['stub'], context: 200_000_000, maxOutput: 100_000_000 } }),
+      { stub: stub.url },
+    ),
+  })
   const account = await forge.account({ grants: { rmb: '100000' } })
   const { port } = new URL(forge.url)
   const socket = connect(Number(port), '127.0.0.1')
   socket.pause()
   const body = JSON.stringify({ model: 'm', messages: [{ role: 'user', content: 'x' }], stream: true })
-  socket.write(`POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${account.key}\r\ncontent-length: ${body.length}\r\n\r\n${body}`)
+  socket.write(
+    `POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${account.key}\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+  )
   await eventually('the first bytes', () => (sent > 0 ? true : null))
   let last = -1
   const beforeBytes = process.memoryUsage().rss
@@ -396,16 +501,32 @@ test('an idle upstream is noticed in time also after a caller that read slowly',
     // More than the sockets between take, so that the gateway must pause; then nothing more.
     for (let i = 0; i < 600; i++) res.write(chunkOf('y'.repeat(20_000)))
   })
-  const forge = await startForge(t, { config: withUpstreams(testConfig({ m: { ordinary: ['stub'], context: 200_000_000, maxOutput: 100_000_000, timeouts: { idle_ms: 400, total_ms: 60_000 } } }), { stub: stub.url }) })
+  const forge = await startForge(t, {
+    config: withUpstreams(
+      testConfig({
+        m: {
+          ordinary: ['stub'],
+          context: 200_000_000,
+          maxOutput: 100_000_000,
+          timeouts: { idle_ms: 400, total_ms: 60_000 },
+        },
+      }),
+      { stub: stub.url },
+    ),
+  })
   const account = await forge.account({ grants: { rmb: '100000' } })
   const startedMs = performance.now()
   await new Promise<void>((resolve, reject) => {
-    const req = httpRequest(`${forge.url}/v1/chat/completions`, { method: 'POST', headers: { authorization: `Bearer ${account.key}` } }, (res) => {
-      res.pause()
-      setTimeout(() => res.resume(), 500)
-      res.on('end', resolve)
-      res.on('error', reject)
-    })
+    const req = httpRequest(
+      `${forge.url}/v1/chat/completions`,
+      { method: 'POST', headers: { authorization: `Bearer ${account.key}` } },
+      (res) => {
+        res.pause()
+        setTimeout(() => res.resume(), 500)
+        res.on('end', resolve)
+        res.on('error', reject)
+      },
+    )
     req.on('error', reject)
     req.end(JSON.stringify({ model: 'm', messages: [{ role: 'user', content: 'x' }], stream: true }))
   })
@@ -417,17 +538,25 @@ test('an idle upstream is noticed in time also after a caller that read slowly',
 test('a served answer costs the same however the upstream frames it', async (t) => {
   const variants: Record<string, string> = {
     lf: `${chunkOf('Hi')}${FINISH_CHUNK}${usageChunk(5, 7)}data: [DONE]\n\n`,
-    noSpace: `${chunkOf('Hi')}${FINISH_CHUNK}${usageChunk(5, 7)}data:[DONE]\n\n`.replaceAll('data: ', 'data:'),
+    noSpace: `${chunkOf('Hi')}${FINISH_CHUNK}${usageChunk(5, 7)}data:[DONE]\n\n`.replaceAll(
+      'data: ',
+      'data:',
+    ),
     cr: `${chunkOf('Hi')}${FINISH_CHUNK}${usageChunk(5, 7)}data: [DONE]\n\n`.replaceAll('\n', '\r'),
     crlf: `${chunkOf('Hi')}${FINISH_CHUNK}${usageChunk(5, 7)}data: [DONE]\n\n`.replaceAll('\n', '\r\n'),
-    named: `${chunkOf('Hi')}${FINISH_CHUNK}${usageChunk(5, 7)}data: [DONE]\n\n`.replaceAll('data: ', 'event: message\nid: 4\nretry: 5\ndata: '),
+    named: `${chunkOf('Hi')}${FINISH_CHUNK}${usageChunk(5, 7)}data: [DONE]\n\n`.replaceAll(
+      'data: ',
+      'event: message\nid: 4\nretry: 5\ndata: ',
+    ),
     unended: `${chunkOf('Hi')}${FINISH_CHUNK}${usageChunk(5, 7)}`.trimEnd(),
   }
   const stub = await startStub(t, (_req, res, body) => {
     res.writeHead(200, { 'content-type': 'text/event-stream' })
     res.end(variants[/variant (\w+)/.exec(body)?.[1] ?? ''])
   })
-  const forge = await startForge(t, { config: withUpstreams(testConfig({ m: { ordinary: ['stub'] } }), { stub: stub.url }) })
+  const forge = await startForge(t, {
+    config: withUpstreams(testConfig({ m: { ordinary: ['stub'] } }), { stub: stub.url }),
+  })
   const account = await forge.account()
   for (const name of Object.keys(variants))
     for (const body of [STREAM, { stream: true }]) {
@@ -437,7 +566,11 @@ test('a served answer costs the same however the upstream frames it', async (t) 
       assert.equal(told.text.includes('"usage":{'), 'stream_options' in body)
       assertMoney(told)
     }
-  const own = await customerReceipt(forge, account, (await ask(forge, account, { model: 'm', text: 'variant lf', body: STREAM })).headers.get('x-request-id'))
+  const own = await customerReceipt(
+    forge,
+    account,
+    (await ask(forge, account, { model: 'm', text: 'variant lf', body: STREAM })).headers.get('x-request-id'),
+  )
   assert.equal(own.attempts[0]?.channel, 'Public 0')
   await forge.settled()
   await forge.audit()

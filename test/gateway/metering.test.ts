@@ -12,7 +12,11 @@ const CLAIMS: ReadonlyArray<readonly [sandbox: string, settlement: string, flag:
   ['usage.completion_tokens=200', 'completed_bounded', 'usage_impossible'],
   ['usage.completion_tokens=20000000000', 'completed_bounded', 'usage_impossible'],
   ['usage.prompt_tokens=20000000000', 'completed_bounded', 'usage_impossible'],
-  ['usage.prompt_tokens=9007199254740991, usage.completion_tokens=9007199254740991', 'completed_bounded', 'usage_impossible'],
+  [
+    'usage.prompt_tokens=9007199254740991, usage.completion_tokens=9007199254740991',
+    'completed_bounded',
+    'usage_impossible',
+  ],
   ['usage.prompt_tokens=1e400', 'completed_estimated', 'usage_invalid'],
   ['usage.completion_tokens=1e400', 'completed_estimated', 'usage_invalid'],
   ['usage.completion_tokens=-1e400', 'completed_estimated', 'usage_invalid'],
@@ -54,10 +58,18 @@ test('A5-A7: whatever an upstream claims, the charge stays within the bound, the
         assert.ok((usage?.input ?? 0) + (usage?.cache_read ?? 0) <= 400)
         assert.ok(chargeNano(told.receipt) <= priceNano(400, 100))
         assert.ok(chargeNano(told.receipt) <= (parseNano(told.receipt.hold?.amount ?? '') ?? 0n))
-        assert.equal(usage?.source, { completed_reported: 'reported', completed_bounded: 'derived' }[settlement] ?? 'estimated')
+        assert.equal(
+          usage?.source,
+          { completed_reported: 'reported', completed_bounded: 'derived' }[settlement] ?? 'estimated',
+        )
         assertMoney(told)
         const tf = usageOf(told.json)?.tf
-        if (tf !== undefined) assert.equal(tf.charge, told.receipt.charge?.total ?? '0', 'the stream tells the charge that is made')
+        if (tf !== undefined)
+          assert.equal(
+            tf.charge,
+            told.receipt.charge?.total ?? '0',
+            'the stream tells the charge that is made',
+          )
         else if (body !== STREAM && !('stream' in body)) {
           assert.equal(told.headers.get('x-tf-charge'), told.receipt.charge?.total ?? '0')
           assert.equal(told.headers.get('x-tf-currency'), 'CNY')
@@ -70,7 +82,13 @@ test('A5-A7: whatever an upstream claims, the charge stays within the bound, the
 test('reported usage that comes one event before the end is told in the stream as it is charged', async (t) => {
   const stub = await startStub(t, (_req, res) => {
     res.writeHead(200, { 'content-type': 'text/event-stream' })
-    const events = [chunkOf('Hi'), FINISH_CHUNK, usageChunk(5, 5_000), 'data: [DONE]\n\n', `: ${'padding '.repeat(400)}\n\n`]
+    const events = [
+      chunkOf('Hi'),
+      FINISH_CHUNK,
+      usageChunk(5, 5_000),
+      'data: [DONE]\n\n',
+      `: ${'padding '.repeat(400)}\n\n`,
+    ]
     const next = (): void => {
       const event = events.shift()
       if (event === undefined) res.end()
@@ -78,7 +96,9 @@ test('reported usage that comes one event before the end is told in the stream a
     }
     next()
   })
-  const forge = await startForge(t, { config: withUpstreams(testConfig({ m: { ordinary: ['stub'] } }), { stub: stub.url }) })
+  const forge = await startForge(t, {
+    config: withUpstreams(testConfig({ m: { ordinary: ['stub'] } }), { stub: stub.url }),
+  })
   const account = await forge.account()
   const told = await ask(forge, account, { model: 'm', body: { ...STREAM, max_tokens: 6_000 } })
   assert.equal(told.receipt.settlement, 'completed_bounded')
@@ -99,14 +119,18 @@ test('A10: leaving at any event costs what came by then, never less for more, ne
     for (const event of events.slice(0, k)) res.write(event)
     if (k === events.length) res.end()
   })
-  const forge = await startForge(t, { config: withUpstreams(testConfig({ m: { ordinary: ['stub'] } }), { stub: stub.url }) })
+  const forge = await startForge(t, {
+    config: withUpstreams(testConfig({ m: { ordinary: ['stub'] } }), { stub: stub.url }),
+  })
   const account = await forge.account()
   const charges: bigint[] = []
   for (let k = 0; k <= events.length; k++) {
     const stop = new AbortController()
     const before = (await forge.balance(account.orgId, 'rmb')).posted
     const calls = stub.calls.length
-    const request = forge.chat(account.key, bodyOf({ model: 'm', text: `k=${k}`, body: STREAM }), { signal: stop.signal })
+    const request = forge.chat(account.key, bodyOf({ model: 'm', text: `k=${k}`, body: STREAM }), {
+      signal: stop.signal,
+    })
     let received = ''
     if (k >= 2) {
       const reader = (await request).body?.getReader()
@@ -157,13 +181,19 @@ test('A12: a provider that ignores the limit is cut at what is held, or extended
     assertMoney(told)
   })
 
-  await t.test('a small window grows while the stream runs, up to the caller\'s limit', async () => {
+  await t.test("a small window grows while the stream runs, up to the caller's limit", async () => {
     const account = await forge.account()
     const told = await ask(forge, account, { model: 'slow', body: { ...STREAM, max_tokens: 2_000 } })
     assert.equal(told.receipt.settlement, 'completed_reported')
-    assert.equal(told.json.findLast((reply) => reply.choices?.[0]?.finish_reason != null)?.choices?.[0]?.finish_reason, 'stop')
+    assert.equal(
+      told.json.findLast((reply) => reply.choices?.[0]?.finish_reason != null)?.choices?.[0]?.finish_reason,
+      'stop',
+    )
     assert.ok((told.receipt.usage?.output ?? 0) >= 500)
-    assert.ok((parseNano(told.receipt.hold?.amount ?? '') ?? 0n) >= priceNano(0, 512), 'the hold was extended')
+    assert.ok(
+      (parseNano(told.receipt.hold?.amount ?? '') ?? 0n) >= priceNano(0, 512),
+      'the hold was extended',
+    )
     assert.equal(told.receipt.max_output_tokens, null, 'the window is no limit for the provider')
     assertMoney(told)
   })
@@ -180,33 +210,49 @@ test('A12: a provider that ignores the limit is cut at what is held, or extended
     assertMoney(told)
   })
 
-  await t.test('usage reported above the window is paid from what is available, the rest written off', async () => {
-    const account = await forge.account({ grants: { rmb: '0.0015' } })
-    const told = await ask(forge, account, { model: 'honest', body: { ...STREAM, max_tokens: 400 } })
-    assert.equal(told.status, 200)
-    assert.ok(told.receipt.flags.includes('written_off'), told.receipt.flags.join())
-    assert.equal(told.after, 0n)
-    assert.ok(told.receipt.charge?.lines.some((line) => line.meter === 'written_off' && line.amount.startsWith('-')))
-    assertMoney(told)
-  })
+  await t.test(
+    'usage reported above the window is paid from what is available, the rest written off',
+    async () => {
+      const account = await forge.account({ grants: { rmb: '0.0015' } })
+      const told = await ask(forge, account, { model: 'honest', body: { ...STREAM, max_tokens: 400 } })
+      assert.equal(told.status, 200)
+      assert.ok(told.receipt.flags.includes('written_off'), told.receipt.flags.join())
+      assert.equal(told.after, 0n)
+      assert.ok(
+        told.receipt.charge?.lines.some(
+          (line) => line.meter === 'written_off' && line.amount.startsWith('-'),
+        ),
+      )
+      assertMoney(told)
+    },
+  )
 
   await forge.settled()
   await forge.audit()
 })
 
-test('hidden reasoning above the hold is taken from the balance; what it cannot pay is the operator\'s loss', async (t) => {
+test("hidden reasoning above the hold is taken from the balance; what it cannot pay is the operator's loss", async (t) => {
   let completion = 900
   const stub = await startStub(t, (_req, res, body) => {
-    const usage = { prompt_tokens: 10, completion_tokens: completion, total_tokens: 10 + completion, completion_tokens_details: { reasoning_tokens: completion - 2 } }
+    const usage = {
+      prompt_tokens: 10,
+      completion_tokens: completion,
+      total_tokens: 10 + completion,
+      completion_tokens_details: { reasoning_tokens: completion - 2 },
+    }
     if (!body.includes('"stream":true')) {
       res.writeHead(200, { 'content-type': 'application/json' })
       res.end(answerBody('Yes.', usage))
       return
     }
     res.writeHead(200, { 'content-type': 'text/event-stream' })
-    res.end(`${chunkOf('Yes.')}${FINISH_CHUNK}data: ${JSON.stringify({ id: 'c', choices: [], usage })}\n\ndata: [DONE]\n\n`)
+    res.end(
+      `${chunkOf('Yes.')}${FINISH_CHUNK}data: ${JSON.stringify({ id: 'c', choices: [], usage })}\n\ndata: [DONE]\n\n`,
+    )
   })
-  const config = withUpstreams(testConfig({ m: { ordinary: ['stub'], holdWindow: 64, maxOutput: 1_000 } }), { stub: stub.url })
+  const config = withUpstreams(testConfig({ m: { ordinary: ['stub'], holdWindow: 64, maxOutput: 1_000 } }), {
+    stub: stub.url,
+  })
   const forge = await startForge(t, { config })
 
   await t.test('enough is there: extended, and charged in full', async () => {
@@ -219,19 +265,22 @@ test('hidden reasoning above the hold is taken from the balance; what it cannot 
     assertMoney(told)
   })
 
-  await t.test('nearly nothing is there: the balance ends at exactly zero, the rest is written off and shown', async () => {
-    const account = await forge.account({ grants: { rmb: '0.002' } })
-    const told = await ask(forge, account, { model: 'm', body: { ...STREAM, max_tokens: undefined } })
-    assert.equal(told.after, 0n)
-    assert.equal(told.receipt.charge?.total, '0.002')
-    assert.ok(told.receipt.flags.includes('written_off'))
-    const written = told.receipt.charge?.lines.find((line) => line.meter === 'written_off')
-    assert.equal(parseNano(written?.amount ?? ''), 2_000_000n - priceNano(10, 900))
-    assert.equal(told.receipt.hold?.amount, '0.002')
-    assertMoney(told)
-  })
+  await t.test(
+    'nearly nothing is there: the balance ends at exactly zero, the rest is written off and shown',
+    async () => {
+      const account = await forge.account({ grants: { rmb: '0.002' } })
+      const told = await ask(forge, account, { model: 'm', body: { ...STREAM, max_tokens: undefined } })
+      assert.equal(told.after, 0n)
+      assert.equal(told.receipt.charge?.total, '0.002')
+      assert.ok(told.receipt.flags.includes('written_off'))
+      const written = told.receipt.charge?.lines.find((line) => line.meter === 'written_off')
+      assert.equal(parseNano(written?.amount ?? ''), 2_000_000n - priceNano(10, 900))
+      assert.equal(told.receipt.hold?.amount, '0.002')
+      assertMoney(told)
+    },
+  )
 
-  await t.test('beyond the model\'s own limit it is impossible, and capped there', async () => {
+  await t.test("beyond the model's own limit it is impossible, and capped there", async () => {
     completion = 5_000
     const account = await forge.account()
     for (const body of [{ ...STREAM, max_tokens: undefined }, { max_tokens: undefined }]) {

@@ -48,7 +48,7 @@ test('two processes that race 1,000 reserves for room of exactly 100 get exactly
 /** One id, one hold, and three processes that want to end it: settle, void and expire race. */
 test('of several endings of one hold that race exactly one is done', async (t) => {
   const { app, database, url } = await ledgerDatabase(t)
-  const account = await funded(app, 10_000n)
+  const account = await funded(app, 1_000_000n)
   const pools = [1, 2, 3].map(() =>
     openDatabase({ connection: url, log: silentLog, role: 'forge_app', max: 1 }),
   )
@@ -101,7 +101,7 @@ function randomOp(random: () => number, accounts: readonly Account[], open: Pend
 test(`three writers over many accounts in any order never deadlock, and every invariant holds (seed ${SEED})`, async (t) => {
   const { app, database, url } = await ledgerDatabase(t)
   const accounts: Account[] = []
-  for (let i = 0; i < 40; i++) accounts.push(await funded(app, 500n))
+  for (let i = 0; i < 120; i++) accounts.push(await funded(app, 500n))
   const pools = [1, 2, 3].map(() =>
     openDatabase({ connection: url, log: silentLog, role: 'forge_app', max: 1 }),
   )
@@ -112,8 +112,8 @@ test(`three writers over many accounts in any order never deadlock, and every in
       // The ids differ in the half of the byte space they end in: a mutation orders its locks by it.
       const ledger = writer(pool, { processId: `00000000-0000-7000-8000-0000000000${['10', '90', 'f0'][n]}` })
       const open: Pending[] = []
-      for (let i = 0; i < 60 * ROUNDS; i++) {
-        const ops = Array.from({ length: 40 }, () => randomOp(random, accounts, open))
+      for (let i = 0; i < 40 * ROUNDS; i++) {
+        const ops = Array.from({ length: 150 }, () => randomOp(random, accounts, open))
         for (const { verdict } of await batch(ledger, ops))
           assert.ok(['done', 'insufficient', 'conflict'].includes(verdict), verdict)
       }

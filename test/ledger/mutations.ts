@@ -63,7 +63,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'a debt leaves its floor behind',
-    noticedBy: 'property.test.ts',
+    noticedBy: '../../src/ledger/apply.test.ts',
     replace: [['floor = greatest(u.floor, least(0, u.posted - u.held))', 'floor = u.floor']],
   },
   {

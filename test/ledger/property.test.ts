@@ -8,7 +8,6 @@ import { Oracle } from './oracle.ts'
 import {
   type Account,
   account,
-  balance,
   batch,
   broken,
   ids,
@@ -21,37 +20,50 @@ import {
 
 /** Random histories against the oracle: any mix of ops, ids used twice, any cut into batches, any order across accounts. */
 
-const KINDS = [
-  'reserve',
-  'extend',
-  'renew',
-  'settle',
-  'void',
-  'expire',
-  'grant',
-  'topup',
-  'adjust',
-  'refund',
-  'record',
-] as const
-const IDS = 5
+/** How often each kind is drawn; the ones that build on each other more often. */
+const WEIGHTS = {
+  reserve: 9,
+  extend: 4,
+  renew: 2,
+  settle: 6,
+  void: 5,
+  expire: 5,
+  grant: 1,
+  topup: 1,
+  adjust: 3,
+  refund: 1,
+  record: 1,
+} as const satisfies Record<LedgerOp['kind'], number>
+const IDS = 6
 
-const draft = fc.record({
-  kind: fc.oneof(
-    { weight: 3, arbitrary: fc.constantFrom('reserve' as const, 'settle' as const) },
-    { weight: 4, arbitrary: fc.constantFrom(...KINDS) },
-  ),
-  org: fc.nat(1),
-  bucket: fc.nat(1),
-  // Now and then the account is another organization's.
-  foreign: fc.nat(19).map((n) => n === 0),
-  id: fc.nat(IDS - 1),
-  amount: fc.constantFrom(0n, 1n, 30n, 30n, 70n, 70n, 150n, 400n),
-  minimum: fc.constantFrom(0n, 1n, 30n, 70n, 500n),
-  negative: fc.boolean(),
-  past: fc.boolean(),
-  progress: fc.option(fc.constantFrom('{"output":1}', '{"output":2}')),
-})
+/** True once in n times; a plain number would be drawn near its ends far more often. */
+const oneIn = (n: number) =>
+  fc.oneof({ weight: 1, arbitrary: fc.constant(true) }, { weight: n - 1, arbitrary: fc.constant(false) })
+
+// Unbiased: the usual preference for ends would draw few histories in which anything comes of anything.
+const draft = fc.noBias(
+  fc.record({
+    kind: fc.oneof(
+      ...(Object.keys(WEIGHTS) as LedgerOp['kind'][]).map((kind) => ({
+        weight: WEIGHTS[kind],
+        arbitrary: fc.constant(kind),
+      })),
+    ),
+    org: fc.nat(1),
+    // Mostly the bucket that goes with the id, so that ops meet.
+    otherBucket: oneIn(8),
+    // Now and then the account is another organization's.
+    foreign: oneIn(20),
+    id: fc.nat(IDS - 1),
+    amount: fc.constantFrom(0n, 1n, 30n, 30n, 70n, 70n, 150n, 400n, 900n),
+    minimum: fc.constantFrom(0n, 1n, 30n, 70n, 500n, 900n),
+    negative: fc.boolean(),
+    past: oneIn(3),
+    progress: fc.option(fc.constantFrom('{"output":1}', '{"output":2}')),
+    // Now and then an earlier op of the history again, exactly.
+    again: fc.oneof({ weight: 3, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: fc.nat() }),
+  }),
+)
 type Draft = typeof draft extends fc.Arbitrary<infer T> ? T : never
 
 interface World {
@@ -76,14 +88,16 @@ async function createWorld(app: Database): Promise<World> {
 function amountOf(d: Draft): bigint {
   const atLeastOne = d.amount === 0n ? 5n : d.amount
   if (d.kind === 'grant' || d.kind === 'topup' || d.kind === 'refund') return atLeastOne
+  if (d.kind === 'extend') return d.amount * 3n
   if (d.kind === 'adjust') return d.negative ? -atLeastOne : atLeastOne
   return d.amount
 }
 
 function toOp(world: World, d: Draft): LedgerOp {
   const pair = world.accounts[d.org] as readonly [Account, Account]
-  const own = pair[d.bucket] as Account
-  const other = world.accounts[1 - d.org]?.[d.bucket] as Account
+  const bucket = d.otherBucket ? 1 - (d.id % 2) : d.id % 2
+  const own = pair[bucket] as Account
+  const other = world.accounts[1 - d.org]?.[bucket] as Account
   const id = world.idPool[d.org]?.[d.id] as Uuid
   const to = { orgId: own.orgId, id, accountId: d.foreign ? other.accountId : own.accountId }
   const amountNano = amountOf(d)
@@ -115,21 +129,25 @@ function withCharge(op: LedgerOp, expected: OpResult): LedgerOp {
 }
 
 async function assertState(database: Database, world: World): Promise<void> {
-  for (const pair of world.accounts) {
-    for (const each of pair) {
-      const expected = world.oracle.accounts.get(each.accountId)
-      const { posted, held, seq } = await balance(database, each)
-      assert.deepEqual(
-        { posted, held, seq },
-        { posted: expected?.posted, held: expected?.held, seq: expected?.seq },
-      )
-      const { floor } = await database.one<{ floor: bigint }>(
-        'select floor from ledger.account where id = $1',
-        [each.accountId],
-      )
-      assert.equal(floor, posted - held < 0n ? posted - held : 0n, 'the floor is the debt, and nothing else')
-    }
-  }
+  const accounts = await database.query<{
+    id: bigint
+    posted: bigint
+    held: bigint
+    seq: bigint
+    floor: bigint
+  }>('select id, posted, held, seq, floor from ledger.account where id = any($1::bigint[])', [
+    [...world.oracle.accounts.keys()],
+  ])
+  assert.deepEqual(
+    new Map(accounts.map(({ id, ...rest }) => [id, rest])),
+    new Map(
+      [...world.oracle.accounts].map(([id, { posted, held, seq }]) => {
+        const available = posted - held
+        // The floor is the debt, and nothing else.
+        return [id, { posted, held, seq, floor: available < 0n ? available : 0n }]
+      }),
+    ),
+  )
   const orgs = world.accounts.map(([credit]) => credit.orgId)
   const holds = await database.query<{ key: string; amount: bigint; past: boolean; progress: string | null }>(
     `select org_id || '/' || id as key, amount, expires_at <= clock_timestamp() as past, progress
@@ -152,6 +170,23 @@ async function assertState(database: Database, world: World): Promise<void> {
   )
 }
 
+/** Which answers the histories drew, to know that they are worth something. */
+const seen = new Set<string>()
+const EXPECTED = [
+  ...['done', 'repeated', 'insufficient', 'conflict', 'no_account', 'refused_before'].map(
+    (v) => `reserve ${v}`,
+  ),
+  ...['done', 'insufficient', 'no_hold', 'no_account'].map((v) => `extend ${v}`),
+  ...['done', 'no_hold'].map((v) => `renew ${v}`),
+  ...['settle', 'void', 'expire'].flatMap((k) =>
+    ['done', 'repeated', 'conflict', 'no_hold'].map((v) => `${k} ${v}`),
+  ),
+  'expire not_expired',
+  ...['done', 'insufficient', 'conflict'].map((v) => `adjust ${v}`),
+  ...['topup', 'grant', 'refund'].flatMap((k) => ['done', 'conflict'].map((v) => `${k} ${v}`)),
+  'record done',
+]
+
 /** Runs the history in batches of the given sizes. @returns the results in the order of the drafts */
 async function play(
   app: Database,
@@ -172,6 +207,7 @@ async function play(
       return withCharge(op, result)
     })
     const answered = await batch(ledger, ops)
+    for (const [i, { verdict }] of answered.entries()) seen.add(`${ops[i]?.kind} ${verdict}`)
     assert.deepEqual(
       answered.map((result, i) => [ops[i]?.kind, result]),
       expected.map((result, i) => [ops[i]?.kind, result]),
@@ -184,7 +220,7 @@ async function play(
   return results
 }
 
-const runs = 60 * ROUNDS
+const runs = 50 * ROUNDS
 const parameters = { numRuns: runs, seed: SEED, endOnFailure: process.env['FORGE_TEST_SHRINK'] !== '1' }
 // A fresh account has nothing; most histories begin with money.
 const funding = [0, 1].flatMap((org) =>
@@ -192,20 +228,26 @@ const funding = [0, 1].flatMap((org) =>
     (bucket): Draft => ({
       kind: 'topup',
       org,
-      bucket,
+      otherBucket: false,
       foreign: false,
-      id: bucket,
-      amount: 400n,
+      id: 4 + bucket,
+      amount: 900n,
       minimum: 0n,
       negative: false,
       past: false,
       progress: null,
+      again: null,
     }),
   ),
 )
-const history = fc
-  .tuple(fc.nat(3), fc.array(draft, { minLength: 5, maxLength: 45, size: 'max' }))
-  .map(([rich, drafts]) => [...(rich === 0 ? [] : funding), ...drafts])
+const history = fc.noBias(
+  fc.tuple(oneIn(5), fc.array(draft, { minLength: 20, maxLength: 50, size: 'max' })).map(([poor, drafts]) => {
+    const ops = poor ? [] : [...funding]
+    for (const each of drafts)
+      ops.push(each.again === null ? each : (ops[each.again % Math.max(1, ops.length)] ?? each))
+    return ops
+  }),
+)
 const sizes = fc.array(fc.constantFrom(1, 2, 5, 12, 50), { minLength: 1, maxLength: 3 })
 
 test(`any history of ops answers and ends as the rules say, however it is cut into batches (seed ${SEED}, ${runs} runs)`, async (t) => {
@@ -250,4 +292,10 @@ test(`the order of ops of different organizations does not matter, nor does the 
     ),
     { ...parameters, numRuns: Math.max(5, runs >> 1) },
   )
+})
+
+test('the histories drawn have come upon nearly every kind of answer', () => {
+  const missing = EXPECTED.filter((answer) => !seen.has(answer))
+  // Which are rare depends on the seed; all but two of them is more than any broken generator reaches.
+  assert.ok(missing.length <= 2, missing.join())
 })

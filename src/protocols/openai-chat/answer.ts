@@ -1,4 +1,4 @@
-import { isArray, isObject, type Json, type JsonObject, parseJson } from '../../kernel/index.ts'
+import { isArray, isObject, type Json, parseJson } from '../../kernel/index.ts'
 import { estimateTextTokens } from '../estimate.ts'
 import type { AnswerFacts, AnswerResult } from '../protocol.ts'
 import { findUsage } from './usage.ts'
@@ -66,40 +66,6 @@ export function readChatAnswer(text: string): ChatAnswerResult {
       body,
     },
   }
-}
-
-/** OpenAI's error envelope around facts of ours. */
-export function chatErrorBody(error: {
-  readonly message: string
-  readonly type: string
-  readonly code: string
-  readonly param: string | null
-  readonly extra: JsonObject
-}): string {
-  const { message, type, code, param, extra } = error
-  return JSON.stringify({ error: { message, type, param, code, ...extra } })
-}
-
-function codeOf(error: JsonObject): string | null {
-  const code = error['code'] ?? error['type']
-  return typeof code === 'string' || typeof code === 'number' ? String(code) : null
-}
-
-/** The message of an upstream's error body, whatever its shape. */
-export function upstreamErrorMessage(text: string): {
-  readonly message: string
-  readonly code: string | null
-} {
-  const parsed = parseJson(text)
-  if (!parsed.ok || !isObject(parsed.value)) return { message: '', code: null }
-  const error = parsed.value['error']
-  if (typeof error === 'string') return { message: error, code: null }
-  if (!isObject(error)) {
-    // Mistral and vLLM put it on the outermost object.
-    const message = parsed.value['message'] ?? parsed.value['detail']
-    return { message: typeof message === 'string' ? message : '', code: codeOf(parsed.value) }
-  }
-  return { message: typeof error['message'] === 'string' ? error['message'] : '', code: codeOf(error) }
 }
 
 /**

@@ -23,7 +23,9 @@ function mediaTokens(part: JsonObject): number {
     const media = part[type]
     const source = isObject(media) ? (media['file_data'] ?? media['url']) : media
     // Inline, its own bytes bound it: they are counted with the body.
-    return typeof source === 'string' && source !== '' && !/^https?:/i.test(source) ? 0 : REMOTE_FILE_TOKENS_MAX
+    return typeof source === 'string' && source !== '' && !/^https?:/i.test(source)
+      ? 0
+      : REMOTE_FILE_TOKENS_MAX
   }
   // The samples of `input_audio` are always inline, and no model makes more tokens of them than they have bytes.
   return 0

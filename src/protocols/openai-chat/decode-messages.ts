@@ -75,7 +75,8 @@ class MessageReader {
     }
     if (message['name'] !== undefined && message['name'] !== null) this.notes.drop('messages[].name')
     if (role === 'assistant') this.readAssistant(message, path, index)
-    else if (role === 'user') this.push('user', readContent(message['content'], `${path}.content`, this.notes))
+    else if (role === 'user')
+      this.push('user', readContent(message['content'], `${path}.content`, this.notes))
     else if (role === 'system' || role === 'developer') this.readSystem(message, path)
     else this.notes.refuse(`${path}.role`, 'must be system, developer, user, assistant or tool')
   }
@@ -156,4 +157,3 @@ export function decodeMessages(
   })
   return { system: reader.system, messages: reader.messages }
 }
-

@@ -131,6 +131,17 @@ export function chatRequestEdits(
   return edits
 }
 
+/** Rough tokens of media, by type of content part: a middling image, speech at its usual rate, pages of a document. */
+function estimateMedia(part: JsonObject): number | null {
+  const { type } = part
+  if (type === 'image_url') return 765
+  const media = typeof type === 'string' ? part[type] : undefined
+  const data = isObject(media) ? (media['data'] ?? media['file_data']) : undefined
+  const size = typeof data === 'string' ? data.length : 0
+  if (type === 'input_audio') return Math.ceil(size / 2000)
+  return type === 'file' ? Math.ceil(size / 60) : null
+}
+
 /** Input tokens by our own count, for when the upstream reports none. Read from the body only then. */
 export function estimateChatInput(body: JsonObject): number {
   const messages = body['messages']
@@ -140,7 +151,8 @@ export function estimateChatInput(body: JsonObject): number {
     if (typeof value === 'string') tokens += estimateTextTokens(value)
     else if (isArray(value)) value.forEach(add)
     else if (isObject(value)) {
-      if (value['type'] === 'image_url') tokens += 765
+      const media = estimateMedia(value)
+      if (media !== null) tokens += media
       else for (const member of Object.values(value)) add(member)
     }
   }

@@ -16,8 +16,8 @@ const ERROR_KEY = Buffer.from('"error":')
 const FINISH_KEY = Buffer.from('"finish_reason":')
 const DONE = Buffer.from('[DONE]')
 const DATA = Buffer.from('data:')
-const MODEL_KEY = Buffer.from('"model":"')
-const TIER_KEY = Buffer.from('"service_tier":"')
+const MODEL_KEY = Buffer.from('"model":')
+const TIER_KEY = Buffer.from('"service_tier":')
 const QUOTE = 0x22
 
 export type ChatStreamState = StreamState
@@ -46,11 +46,17 @@ function endsWithDone(bytes: Buffer): boolean {
   return line !== -1 && (line === 0 || (bytes[line - 1] ?? 0) <= 0x0d) && at - line <= DATA.length + 1
 }
 
+/** The first value of the key that is a text and not empty (Azure's first event names no model). */
 function stringMember(bytes: Buffer, key: Buffer): string | null {
-  const at = bytes.indexOf(key)
-  if (at === -1) return null
-  const end = bytes.indexOf(QUOTE, at + key.length)
-  return end === -1 || end - at > 300 ? null : bytes.toString('utf8', at + key.length, end)
+  for (let at = bytes.indexOf(key); at !== -1; at = bytes.indexOf(key, at)) {
+    at += key.length
+    while (bytes[at] === 0x20) at++
+    if (bytes[at] !== QUOTE) continue
+    const end = bytes.indexOf(QUOTE, at + 1)
+    if (end === -1 || end - at > 300) return null
+    if (end > at + 1) return bytes.toString('utf8', at + 1, end)
+  }
+  return null
 }
 
 /** `,"usage":null` cannot lie inside a JSON string: its quotes would be escaped. */
@@ -79,8 +85,8 @@ function wholeEvent(rest: Buffer): Buffer | null {
   return Buffer.concat([rest, Buffer.from(lineEnded ? '\n' : '\n\n')])
 }
 
-export function createChatStreamReader(options: StreamReaderOptions): StreamReader {
-  const state: StreamState = {
+function freshState(): StreamState {
+  return {
     usage: undefined,
     usageSeen: false,
     usageAtBytes: 0,
@@ -91,6 +97,10 @@ export function createChatStreamReader(options: StreamReaderOptions): StreamRead
     serviceTier: null,
     delivered: { events: 0, bytes: 0, tokens: 0 },
   }
+}
+
+export function createChatStreamReader(options: StreamReaderOptions): StreamReader {
+  const state = freshState()
   let carry: Buffer | null = null
   let takenBytes = 0
 
@@ -127,9 +137,11 @@ export function createChatStreamReader(options: StreamReaderOptions): StreamRead
     if (state.serviceTier === null) state.serviceTier = stringMember(block, TIER_KEY)
     if (!state.finishSeen) state.finishSeen = hasMember(block, FINISH_KEY, QUOTE)
     if (!state.doneSeen) state.doneSeen = endsWithDone(block)
-    const special = hasMember(block, USAGE_KEY, 0x7b) || block.includes(ERROR_KEY)
-    if (!special)
-      return { ok: true, forward: options.wantsUsage ? block : withoutNullUsage(block), events: block, output }
+    const special = hasMember(block, USAGE_KEY, 0x7b) || block.includes(ERROR_KEY) || state.error !== null
+    if (!special) {
+      const forward = options.wantsUsage ? block : withoutNullUsage(block)
+      return { ok: true, forward, events: block, output }
+    }
     const kept = splitEvents(block)
       .map(lookInto)
       .filter((event) => event !== null)
@@ -146,9 +158,7 @@ export function createChatStreamReader(options: StreamReaderOptions): StreamRead
       if (end === bytes.length) carry = null
       else carry = bytes.subarray(end)
       if (carry !== null && carry.length > EVENT_BYTES_MAX) return { ok: false, reason: 'event_too_large' }
-      return end === 0
-        ? NOTHING
-        : take(end === bytes.length ? bytes : bytes.subarray(0, end))
+      return end === 0 ? NOTHING : take(end === bytes.length ? bytes : bytes.subarray(0, end))
     },
     flush() {
       const rest = carry === null ? null : wholeEvent(carry)

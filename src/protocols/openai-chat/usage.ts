@@ -1,5 +1,12 @@
 import { isArray, isObject, type Json, type JsonObject } from '../../kernel/index.ts'
-import { isCount, optionalCount, type ReadUsage, type UsageFlag, type UsageResult, withoutZeros } from '../usage.ts'
+import {
+  isCount,
+  optionalCount,
+  type ReadUsage,
+  type UsageFlag,
+  type UsageResult,
+  withoutZeros,
+} from '../usage.ts'
 
 export type { ReadUsage, UsageFlag, UsageResult } from '../usage.ts'
 
@@ -58,7 +65,16 @@ function readParts(usage: JsonObject): Parts | null {
   const reasoning = reasoningRaw === undefined || reasoningRaw === null ? null : optionalCount(reasoningRaw)
   const total = usage['total_tokens']
   const webSearches = readWebSearches(usage)
-  const counts = [cacheRead, cacheWrite, cacheWriteLong, audioIn, imageIn, audioOut, reasoning ?? 0, webSearches]
+  const counts = [
+    cacheRead,
+    cacheWrite,
+    cacheWriteLong,
+    audioIn,
+    imageIn,
+    audioOut,
+    reasoning ?? 0,
+    webSearches,
+  ]
   if (Math.min(...counts) < 0) return null
   return {
     prompt,

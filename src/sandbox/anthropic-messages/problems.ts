@@ -54,7 +54,8 @@ function problemInNumbers(body: JsonObject, { version }: CheckOptions): string |
     }
   }
   const { temperature } = body
-  if (typeof temperature === 'number' && (temperature < 0 || temperature > 1)) return 'temperature: range: 0..1'
+  if (typeof temperature === 'number' && (temperature < 0 || temperature > 1))
+    return 'temperature: range: 0..1'
   return null
 }
 

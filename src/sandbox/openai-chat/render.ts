@@ -1,4 +1,4 @@
-import type { IdSource } from '../../kernel/index.ts'
+import type { IdSource, JsonObject } from '../../kernel/index.ts'
 import { freshName } from '../fresh-name.ts'
 import type { Plan, PlannedChoice } from '../plan.ts'
 import type { Switches } from '../switches.ts'
@@ -96,7 +96,10 @@ function logprobsOf({ dialect, request }: AnswerFacts, pieces: readonly string[]
 }
 
 /** Made-up probabilities that follow from the token, so that they are the same every time. */
-export function logprobs(pieces: readonly string[], top: number): object {
+export function logprobs(
+  pieces: readonly string[],
+  top: number,
+): { readonly content: readonly JsonObject[]; readonly refusal: null } {
   return {
     content: pieces.map((token) => {
       const logprob = -(hashText(token) % 2000) / 1000

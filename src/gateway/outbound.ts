@@ -1,0 +1,97 @@
+import type { CatalogModel, RouteChannel } from '../catalog/index.ts'
+import { type Fault, fault } from '../contract/index.ts'
+import { type DecodeResult, type EncodeResult, type NeutralRequest, type Protocol, spliceMembers } from '../protocols/index.ts'
+import type { Inbound } from './types.ts'
+import { formatOf } from './wire.ts'
+
+/**
+ * The request as one channel gets it: the caller's own bytes with a few members set where both speak one format, else
+ * translated. Decoding is done once a request, however many channels are tried.
+ */
+
+export type Prepared =
+  | {
+      readonly ok: true
+      readonly protocol: Protocol
+      readonly path: string
+      readonly headers: Readonly<Record<string, string>>
+      readonly body: Buffer
+      /** Members of the request that the channel's format cannot carry. */
+      readonly dropped: readonly string[]
+    }
+  | { readonly ok: false; readonly fault: Fault }
+
+function untranslatable(problem: { readonly param: string; readonly problem: string }, upstream: Protocol): Fault {
+  return fault('unsupported_parameter', `"${problem.param}" ${problem.problem} (this route speaks ${upstream.name}).`, { param: problem.param })
+}
+
+/** Headers that the caller's own format lets through; on another format they would mean nothing. */
+function forwarded(inbound: Inbound, protocol: Protocol): Record<string, string> {
+  const headers: Record<string, string> = {}
+  for (const name of protocol.forwardedHeaders) {
+    const value = inbound.exchange.req.headers[name]
+    if (typeof value === 'string') headers[name] = value
+  }
+  return headers
+}
+
+export class Outbound {
+  private readonly inbound: Inbound
+  private readonly model: CatalogModel
+  private decoded: DecodeResult<NeutralRequest> | null = null
+
+  constructor(inbound: Inbound, model: CatalogModel) {
+    this.inbound = inbound
+    this.model = model
+  }
+
+  /** Null when the channel can be asked; else why its format cannot express the request. */
+  problem(target: RouteChannel): Fault | null {
+    const protocol = this.formatOf(target)
+    if (protocol === null) return this.unable(target)
+    if (protocol.name === this.inbound.exchange.call.protocol.name) return null
+    const encoded = this.encode(protocol, target, null)
+    return encoded.ok ? null : untranslatable(encoded, protocol)
+  }
+
+  private formatOf(target: RouteChannel): Protocol | null {
+    return formatOf(target.channel.protocol, this.inbound.exchange.call.operation)
+  }
+
+  private unable(target: RouteChannel): Fault {
+    const { operation } = this.inbound.exchange.call
+    return fault('unsupported_parameter', `The channels of ${this.model.name} (${target.channel.protocol}) cannot ${operation}.`, { param: 'model' })
+  }
+
+  /** @param limit output tokens to send, or null to leave the caller's own limit in place */
+  prepare(target: RouteChannel, limit: number | null): Prepared {
+    const { facts, bytes, spans, exchange } = this.inbound
+    const protocol = this.formatOf(target)
+    if (protocol === null) return { ok: false, fault: this.unable(target) }
+    const call = { upstreamModel: target.upstreamModel, stream: facts.stream, maxOutputTokens: limit }
+    const headers = protocol.callHeaders(target.channel.apiKey)
+    if (protocol.name === exchange.call.protocol.name) {
+      const path = protocol.callPath(call, facts)
+      const body = spliceMembers(bytes, spans, protocol.passEdits(facts, call))
+      return { ok: true, protocol, path, headers: { ...headers, ...forwarded(this.inbound, protocol) }, body, dropped: [] }
+    }
+    const encoded = this.encode(protocol, target, limit)
+    if (!encoded.ok) return { ok: false, fault: untranslatable(encoded, protocol) }
+    const path = protocol.callPath(call)
+    return { ok: true, protocol, path, headers, body: Buffer.from(JSON.stringify(encoded.body)), dropped: encoded.dropped }
+  }
+
+  private encode(protocol: Protocol, target: RouteChannel, limit: number | null): EncodeResult {
+    const { exchange, body, facts } = this.inbound
+    this.decoded ??= exchange.call.protocol.decodeRequest(body, facts)
+    if (!this.decoded.ok) return this.decoded
+    const encoded = protocol.encodeRequest(this.decoded.value, {
+      upstreamModel: target.upstreamModel,
+      stream: facts.stream,
+      maxOutputTokens: limit,
+      modelMaxOutputTokens: this.model.maxOutputTokens,
+    })
+    if (!encoded.ok) return encoded
+    return { ...encoded, dropped: [...new Set([...this.decoded.value.dropped, ...encoded.dropped])] }
+  }
+}

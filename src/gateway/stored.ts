@@ -1,0 +1,58 @@
+import { fault } from '../contract/index.ts'
+import { keyFault, readCredential } from './admit.ts'
+import { faultAnswer, sendFault } from './answer.ts'
+import type { GatewayDeps } from './deps.ts'
+import { relay } from './relay.ts'
+import type { Exchange } from './types.ts'
+
+/** Stored responses: retrieved, cancelled and deleted at the channel that made them. They cost nothing. */
+
+export interface StoredCall {
+  readonly responseId: string
+  readonly method: 'GET' | 'DELETE' | 'POST'
+  /** Below the channel's base URL. */
+  readonly path: string
+}
+
+const STORED = /^\/v1\/responses\/([\w-]{1,256})(\/cancel|\/input_items)?$/
+
+export function matchStored(method: string, path: string): StoredCall | null {
+  const match = STORED.exec(path)
+  if (match === null) return null
+  const [, responseId = '', action = ''] = match
+  const wanted = action === '/cancel' ? ['POST'] : action === '/input_items' ? ['GET'] : ['GET', 'DELETE']
+  if (!wanted.includes(method)) return null
+  return { responseId, method: method as StoredCall['method'], path: `/responses/${responseId}${action}` }
+}
+
+export async function serveStored(deps: GatewayDeps, exchange: Exchange, stored: StoredCall): Promise<void> {
+  const { req, res } = exchange
+  const secret = readCredential(req)
+  const key = secret === null ? null : await deps.tenancy.findKey(secret)
+  const refused = keyFault(key)
+  if (refused !== null || key === null) {
+    if (refused !== null) sendFault(res, faultAnswer(exchange, refused, false))
+    return
+  }
+  const pin = await deps.pins.find(key.orgId, key.projectId, stored.responseId)
+  const channel = pin === null ? undefined : deps.catalog.snapshot().channels.get(pin.channel)
+  if (channel === undefined) {
+    // A stranger's response is not told apart from none.
+    sendFault(res, faultAnswer(exchange, fault('not_found', `There is no response "${stored.responseId}" here.`), false))
+    return
+  }
+  const query = (req.url ?? '').split('?')[1]
+  const path = query === undefined ? stored.path : `${stored.path}?${query}`
+  const answer = await relay(deps, channel, { method: stored.method, path, headers: {}, body: null })
+  if (answer === null || answer.status >= 500 || answer.status === 401 || answer.status === 403) {
+    sendFault(res, faultAnswer(exchange, fault('upstream_error', 'The channel that keeps this response does not answer.'), false))
+    return
+  }
+  if (stored.method === 'DELETE' && answer.status < 300) await deps.pins.forget(key.orgId, key.projectId, stored.responseId)
+  res.writeHead(answer.status, {
+    'content-type': answer.contentType,
+    'content-length': String(answer.body.length),
+    'x-request-id': exchange.publicId,
+  })
+  res.end(answer.body)
+}
