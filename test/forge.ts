@@ -35,6 +35,8 @@ export interface Forge {
     body: unknown,
     init?: { headers?: Record<string, string>; signal?: AbortSignal; raw?: boolean },
   ): Promise<Response>
+  /** Any path of the gateway, with the credential each format's clients send. */
+  post(path: string, key: string, body: unknown, headers?: Record<string, string>): Promise<Response>
   /** Waits until the receipt is settled. */
   receipt(id: string | null): Promise<Receipt>
   balance(orgId: Uuid, bucket: string): Promise<{ posted: bigint; held: bigint; available: bigint }>
@@ -55,6 +57,8 @@ export interface ForgeOptions {
 export const PRICE = { input: '1', cache_read: '0.1', output: '10' }
 
 export interface TestModel {
+  /** What the channels speak; `openai` when left out. */
+  readonly protocol?: string
   /** Switches of the sandbox for each channel of the ordinary route, primary first; '' for none. */
   readonly ordinary?: readonly string[]
   readonly official?: readonly string[]
@@ -77,7 +81,7 @@ export function testConfig(models: Readonly<Record<string, TestModel>>): object 
       channels: switches.map((setting, priority) => {
         const channel = `${name}-${type}-${priority}`
         channels[channel] = {
-          protocol: 'openai',
+          protocol: model.protocol ?? 'openai',
           base_url: `sandbox:${setting}`,
           api_key: 'sk-UPSTREAM-SECRET-0123456789',
           public_name: `Public ${priority}`,
@@ -102,11 +106,15 @@ export function testConfig(models: Readonly<Record<string, TestModel>>): object 
   return { channels, models: Object.fromEntries(entries) }
 }
 
+/** What base URLs of each kind of channel end in. */
+const SUFFIXES: Readonly<Record<string, string>> = { openai: '/v1', 'openai-responses': '/v1', anthropic: '', gemini: '/v1beta' }
+
 function withSandbox(config: object, sandbox: Sandbox): string {
-  return JSON.stringify(config, (key, value: unknown) => {
+  return JSON.stringify(config, function (this: { protocol?: string }, key, value: unknown) {
     if (key !== 'base_url' || typeof value !== 'string' || !value.startsWith('sandbox')) return value
     const switches = value.slice('sandbox:'.length)
-    return switches === '' ? `${sandbox.url}/v1` : sandbox.with(switches)
+    const base = switches === '' ? sandbox.url : sandbox.with(switches)
+    return `${base}${SUFFIXES[this.protocol ?? 'openai'] ?? ''}`
   })
 }
 
@@ -201,6 +209,12 @@ export async function startForge(t: TestContext, options: ForgeOptions = {}): Pr
                 ...(body as object),
               }),
         ...(init.signal === undefined ? {} : { signal: init.signal }),
+      }),
+    post: (path, key, body, headers = {}) =>
+      fetch(`${url}${path}`, {
+        method: 'POST',
+        headers: { 'x-api-key': key, 'content-type': 'application/json', ...headers },
+        body: JSON.stringify(body),
       }),
     receipt: (id) =>
       until(`receipt ${id}`, async () => {

@@ -147,7 +147,11 @@ function modelFault(key: ApiKeyRecord, asked: Asked, name: string): Fault | null
 }
 
 /** The model alone, for calls that are not planned: it exists and the key may use it. */
-export function modelAsked(snapshot: CatalogSnapshot, key: ApiKeyRecord, name: string): StageResult<CatalogModel> {
+export function modelAsked(
+  snapshot: CatalogSnapshot,
+  key: ApiKeyRecord,
+  name: string,
+): StageResult<CatalogModel> {
   const asked = askedModel(snapshot, name, null)
   const refused = modelFault(key, asked, name)
   if (refused !== null || asked.model === null)
@@ -176,12 +180,15 @@ async function openRun(deps: GatewayDeps, inbound: Inbound): Promise<StageResult
 /** What continues a stored response must go to the channel that keeps it. */
 async function pinOf(deps: GatewayDeps, inbound: Inbound): Promise<StageResult<Pin | null>> {
   const id = inbound.body['previous_response_id']
-  if (typeof id !== 'string' || inbound.exchange.call.endpoint !== 'openai.responses') return { ok: true, value: null }
+  if (typeof id !== 'string' || inbound.exchange.call.endpoint !== 'openai.responses')
+    return { ok: true, value: null }
   const pin = await deps.pins.find(inbound.key.orgId, inbound.key.projectId, id)
   if (pin !== null) return { ok: true, value: pin }
   return {
     ok: false,
-    fault: fault('invalid_parameter', `There is no stored response "${id.slice(0, 100)}" of this project.`, { param: 'previous_response_id' }),
+    fault: fault('invalid_parameter', `There is no stored response "${id.slice(0, 100)}" of this project.`, {
+      param: 'previous_response_id',
+    }),
   }
 }
 

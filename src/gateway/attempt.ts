@@ -261,7 +261,12 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
     if (state.error !== null) {
       if (this.sending) this.breakOff('upstream_error_event', false)
       else this.finish(failedTransport('upstream_error_event', false, this.status))
-    } else if (result.output && !this.options.mayGoOn(state.delivered.tokens, state.delivered.events))
+    } else if (
+      result.output &&
+      // What has ended by itself is not cut any more.
+      !this.endedWhole() &&
+      !this.options.mayGoOn(state.delivered.tokens, state.delivered.events)
+    )
       this.cut()
   }
 
@@ -342,7 +347,13 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
     // Whatever still comes is not wanted; for a whole answer there is nothing left to abort.
     if (outcome.kind !== 'served' && this.controller !== null && !this.controller.aborted)
       this.controller.abort(new Error('the call has ended'))
-    this.resolve({ outcome, firstTokenMs: this.firstTokenMs, latencyMs: this.time.elapsedMs(), answer, streamBegin: this.firstEvent })
+    this.resolve({
+      outcome,
+      firstTokenMs: this.firstTokenMs,
+      latencyMs: this.time.elapsedMs(),
+      answer,
+      streamBegin: this.firstEvent,
+    })
   }
 }
 

@@ -10,15 +10,18 @@ export const BODY_BYTES_MAX = 50 * 1024 * 1024
 type Decode = (bytes: Buffer, maxBytes: number) => Promise<Buffer>
 
 /** Each with its bound: without one a few hundred bytes unfold into gigabytes. */
-const DECODERS: Readonly<Record<string, Decode>> = {
-  gzip: (bytes, maxOutputLength) => promisify(gunzip)(bytes, { maxOutputLength }),
-  'x-gzip': (bytes, maxOutputLength) => promisify(gunzip)(bytes, { maxOutputLength }),
-  deflate: (bytes, maxOutputLength) => promisify(inflate)(bytes, { maxOutputLength }),
-  br: (bytes, maxOutputLength) => promisify(brotliDecompress)(bytes, { maxOutputLength }),
-  zstd: (bytes, maxOutputLength) => promisify(zstdDecompress)(bytes, { maxOutputLength }),
-}
+const DECODERS: ReadonlyMap<string, Decode> = new Map(
+  Object.entries<Decode>({
+    gzip: (bytes, maxOutputLength) => promisify(gunzip)(bytes, { maxOutputLength }),
+    'x-gzip': (bytes, maxOutputLength) => promisify(gunzip)(bytes, { maxOutputLength }),
+    deflate: (bytes, maxOutputLength) => promisify(inflate)(bytes, { maxOutputLength }),
+    br: (bytes, maxOutputLength) => promisify(brotliDecompress)(bytes, { maxOutputLength }),
+    zstd: (bytes, maxOutputLength) => promisify(zstdDecompress)(bytes, { maxOutputLength }),
+  }),
+)
 
-const tooLarge = (maxBytes: number): Fault => fault('body_too_large', `The body is larger than ${maxBytes / 1024 / 1024} MiB.`)
+const tooLarge = (maxBytes: number): Fault =>
+  fault('body_too_large', `The body is larger than ${maxBytes / 1024 / 1024} MiB.`)
 
 type Read = StageResult<Buffer> | 'gone'
 
@@ -38,7 +41,10 @@ function collect(req: IncomingMessage, maxBytes: number): Promise<Read> {
     })
     req.on('end', () => {
       const only = chunks[0]
-      resolve({ ok: true, value: chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks, size) })
+      resolve({
+        ok: true,
+        value: chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks, size),
+      })
     })
     req.on('error', () => resolve('gone'))
     req.on('close', () => resolve('gone'))
@@ -46,8 +52,12 @@ function collect(req: IncomingMessage, maxBytes: number): Promise<Read> {
 }
 
 async function decode(bytes: Buffer, encoding: string, maxBytes: number): Promise<Read> {
-  const decoder = DECODERS[encoding]
-  if (decoder === undefined) return { ok: false, fault: fault('unsupported_encoding', `Content-Encoding ${encoding} is not supported.`) }
+  const decoder = DECODERS.get(encoding)
+  if (decoder === undefined)
+    return {
+      ok: false,
+      fault: fault('unsupported_encoding', `Content-Encoding ${encoding} is not supported.`),
+    }
   try {
     return { ok: true, value: await decoder(bytes, maxBytes) }
   } catch (thrown) {
@@ -60,7 +70,8 @@ async function decode(bytes: Buffer, encoding: string, maxBytes: number): Promis
 /** Reads the whole body, bounded and decoded. The caller's connection may end meanwhile; then there is nobody to answer. */
 export async function readBody(req: IncomingMessage, maxBytes = BODY_BYTES_MAX): Promise<Read> {
   const encoding = req.headers['content-encoding']?.trim().toLowerCase() ?? 'identity'
-  if (encoding !== 'identity' && DECODERS[encoding] === undefined) return decode(Buffer.alloc(0), encoding, maxBytes)
+  if (encoding !== 'identity' && DECODERS.get(encoding) === undefined)
+    return decode(Buffer.alloc(0), encoding, maxBytes)
   const read = await collect(req, maxBytes)
   if (encoding === 'identity' || read === 'gone' || !read.ok) return read
   return decode(read.value, encoding, maxBytes)

@@ -30,14 +30,22 @@ const SHAPES: Readonly<Record<ProtocolName, Shape | null>> = {
     path: () => '/responses/input_tokens',
     answer: (tokens) => ({ object: 'response.input_tokens', input_tokens: tokens }),
   },
-  'anthropic-messages': { path: () => '/v1/messages/count_tokens', answer: (tokens) => ({ input_tokens: tokens }) },
+  'anthropic-messages': {
+    path: () => '/v1/messages/count_tokens',
+    answer: (tokens) => ({ input_tokens: tokens }),
+  },
   'gemini-generate': {
     path: (model) => `/models/${encodeURIComponent(model)}:countTokens`,
     answer: (tokens) => ({ totalTokens: tokens }),
   },
 }
 
-function nativeChannel(deps: GatewayDeps, key: ApiKeyRecord, model: CatalogModel, name: string): RouteChannel | null {
+function nativeChannel(
+  deps: GatewayDeps,
+  key: ApiKeyRecord,
+  model: CatalogModel,
+  name: string,
+): RouteChannel | null {
   const order = orderRoutes({
     model,
     key,
@@ -49,7 +57,10 @@ function nativeChannel(deps: GatewayDeps, key: ApiKeyRecord, model: CatalogModel
   })
   if (!order.ok) return null
   const channels = order.routes.flatMap((route) => route.channels)
-  return channels.find(({ target }) => formatOf(target.channel.protocol, 'generate')?.name === name)?.target ?? null
+  return (
+    channels.find(({ target }) => formatOf(target.channel.protocol, 'generate')?.name === name)?.target ??
+    null
+  )
 }
 
 function answerCount(exchange: Exchange, body: string, estimated: boolean): void {
@@ -71,12 +82,18 @@ interface CountRequest {
   readonly model: CatalogModel
 }
 
-async function countNatively(deps: GatewayDeps, exchange: Exchange, key: ApiKeyRecord, request: CountRequest): Promise<string | null> {
+async function countNatively(
+  deps: GatewayDeps,
+  exchange: Exchange,
+  key: ApiKeyRecord,
+  request: CountRequest,
+): Promise<string | null> {
   const { protocol } = exchange.call
   const shape = SHAPES[protocol.name as ProtocolName]
   const target = shape === null ? null : nativeChannel(deps, key, request.model, protocol.name)
   if (shape === null || target === null) return null
-  const edits = request.body['model'] === undefined ? [] : [{ name: 'model', json: JSON.stringify(target.upstreamModel) }]
+  const edits =
+    request.body['model'] === undefined ? [] : [{ name: 'model', json: JSON.stringify(target.upstreamModel) }]
   const headers: Record<string, string> = {}
   for (const name of protocol.forwardedHeaders) {
     const value = header(exchange.req, name)
@@ -121,9 +138,25 @@ export async function serveCount(deps: GatewayDeps, exchange: Exchange): Promise
   const named = geminiPath(path)?.model ?? body['model']
   const asked = modelAsked(deps.catalog.snapshot(), key, typeof named === 'string' ? named : '')
   if (!asked.ok) return refuse(deps, { exchange, key, fault: asked.fault })
-  const native = await countNatively(deps, exchange, key, { body, bytes: bytes.value, spans, model: asked.value })
+  const native = await countNatively(deps, exchange, key, {
+    body,
+    bytes: bytes.value,
+    spans,
+    model: asked.value,
+  })
   if (native !== null) return answerCount(exchange, native, false)
   const shape = SHAPES[call.protocol.name as ProtocolName]
-  if (shape === null) return refuse(deps, { exchange, key, fault: fault('not_found', 'This format has no way to count tokens.') })
-  answerCount(exchange, JSON.stringify(shape.answer(PROTOCOLS[call.protocol.name as ProtocolName].estimateInput(countedBody(body)))), true)
+  if (shape === null)
+    return refuse(deps, {
+      exchange,
+      key,
+      fault: fault('not_found', 'This format has no way to count tokens.'),
+    })
+  answerCount(
+    exchange,
+    JSON.stringify(
+      shape.answer(PROTOCOLS[call.protocol.name as ProtocolName].estimateInput(countedBody(body))),
+    ),
+    true,
+  )
 }

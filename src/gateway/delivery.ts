@@ -7,8 +7,8 @@ import {
   type NeutralEvent,
   type Protocol,
   type RequestFacts,
-  splitEvents,
   type StreamReader,
+  splitEvents,
   type WireError,
 } from '../protocols/index.ts'
 
@@ -78,8 +78,8 @@ function translating(options: DeliveryOptions): Delivery {
       for (const event of splitEvents(events)) {
         const data = eventData(event)
         if (data === null) continue
+        // The attempt decides what becomes of an error; it is not the encoder's to send.
         for (const neutral of decoder.feed({ name: eventName(event), data }))
-          // The attempt decides what becomes of an error; it is not the encoder's to send.
           if (neutral.kind !== 'error') text += encoder.push(neutral)
       }
       return bytes(text)
@@ -108,4 +108,3 @@ export function translateAnswer(
   if (!decoded.ok) return null
   return { body: caller.encodeAnswer(decoded.value, context), dropped: decoded.value.dropped }
 }
-

@@ -11,11 +11,24 @@ import { callOfPath, callOfProtocol, type EndpointCall, geminiPath, matchCall } 
 /** Every path of the gateway, and what is done there. */
 
 export type EndpointMatch =
-  | { readonly kind: 'serve'; readonly call: EndpointCall; readonly handle: (deps: GatewayDeps, exchange: Exchange) => Promise<void> }
-  | { readonly kind: 'refuse'; readonly call: EndpointCall; readonly fault: Fault; readonly headers: Readonly<Record<string, string>> }
+  | {
+      readonly kind: 'serve'
+      readonly call: EndpointCall
+      readonly handle: (deps: GatewayDeps, exchange: Exchange) => Promise<void>
+    }
+  | {
+      readonly kind: 'refuse'
+      readonly call: EndpointCall
+      readonly fault: Fault
+      readonly headers: Readonly<Record<string, string>>
+    }
 
 const MODELS = /^(?:\/anthropic)?\/(?:v1|v1beta|v1alpha)\/models(?:\/([^:]+))?$/
-const COUNTS = new Set(['/v1/messages/count_tokens', '/anthropic/v1/messages/count_tokens', '/v1/responses/input_tokens'])
+const COUNTS = new Set([
+  '/v1/messages/count_tokens',
+  '/anthropic/v1/messages/count_tokens',
+  '/v1/responses/input_tokens',
+])
 
 /** Clients probe this before they speak; it needs no key and says nothing. */
 async function serveHello(_deps: GatewayDeps, exchange: Exchange): Promise<void> {
@@ -49,13 +62,22 @@ export function matchEndpoint(req: IncomingMessage, path: string, query: string)
   const here = call ?? callOfPath(path)
   // Codex tries a WebSocket first; this status makes it fall back at once.
   if (path === '/v1/responses' && req.headers.upgrade !== undefined)
-    return { kind: 'refuse', call: here, fault: fault('upgrade_required', 'WebSockets are not spoken here; use HTTP.'), headers: { connection: 'close' } }
+    return {
+      kind: 'refuse',
+      call: here,
+      fault: fault('upgrade_required', 'WebSockets are not spoken here; use HTTP.'),
+      headers: { connection: 'close' },
+    }
   if (call !== null) return wrongMethod(call, path, 'POST')
   const models = matchModels(req, path, query)
   if (models !== null) return models
   if (path === '/api/hello') return { kind: 'serve', call: here, handle: serveHello }
-  if (isCount(path)) return req.method === 'POST' ? { kind: 'serve', call: here, handle: serveCount } : wrongMethod(here, path, 'POST')
+  if (isCount(path))
+    return req.method === 'POST'
+      ? { kind: 'serve', call: here, handle: serveCount }
+      : wrongMethod(here, path, 'POST')
   const stored = matchStored(req.method ?? '', path)
-  if (stored !== null) return { kind: 'serve', call: here, handle: (deps, exchange) => serveStored(deps, exchange, stored) }
+  if (stored !== null)
+    return { kind: 'serve', call: here, handle: (deps, exchange) => serveStored(deps, exchange, stored) }
   return { kind: 'refuse', call: here, fault: fault('not_found', `There is no ${path} here.`), headers: {} }
 }

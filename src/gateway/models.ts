@@ -1,5 +1,5 @@
 import type { CatalogModel } from '../catalog/index.ts'
-import { type Json } from '../kernel/index.ts'
+import type { Json } from '../kernel/index.ts'
 import type { ProtocolName } from '../protocols/index.ts'
 import type { ApiKeyRecord } from '../tenancy/index.ts'
 import { keyFault, readCredential } from './admit.ts'
@@ -73,9 +73,18 @@ const SHAPES: Readonly<Record<ProtocolName, Shape>> = {
 }
 
 /** `/v1/models` is everybody's path; the headers tell whose caller it is. */
-export function modelsProtocol(headers: Readonly<Record<string, unknown>>, path: string, query: string): ProtocolName {
-  if (headers['anthropic-version'] !== undefined || path.startsWith('/anthropic/')) return 'anthropic-messages'
-  if (/^\/(?:v1beta|v1alpha)\//.test(path) || headers['x-goog-api-key'] !== undefined || /(?:^|&)key=/.test(query))
+export function modelsProtocol(
+  headers: Readonly<Record<string, unknown>>,
+  path: string,
+  query: string,
+): ProtocolName {
+  if (headers['anthropic-version'] !== undefined || path.startsWith('/anthropic/'))
+    return 'anthropic-messages'
+  if (
+    /^\/(?:v1beta|v1alpha)\//.test(path) ||
+    headers['x-goog-api-key'] !== undefined ||
+    /(?:^|&)key=/.test(query)
+  )
     return 'gemini-generate'
   return 'openai-chat'
 }
@@ -94,7 +103,14 @@ export async function serveModels(deps: GatewayDeps, exchange: Exchange, name: s
   const models = callableModels(deps, found)
   const one = name === null ? null : models.find((model) => model.name === name)
   if (one === undefined) {
-    sendFault(res, faultAnswer(exchange, { code: 'model_not_found', message: `There is no model "${name}" that this key can call.` }, false))
+    sendFault(
+      res,
+      faultAnswer(
+        exchange,
+        { code: 'model_not_found', message: `There is no model "${name}" that this key can call.` },
+        false,
+      ),
+    )
     return
   }
   const body = JSON.stringify(one === null ? shape.list(models) : shape.one(one))
@@ -107,4 +123,3 @@ export async function serveModels(deps: GatewayDeps, exchange: Exchange, name: s
   })
   res.end(body)
 }
-

@@ -1,6 +1,12 @@
 import type { CatalogModel, RouteChannel } from '../catalog/index.ts'
 import { type Fault, fault } from '../contract/index.ts'
-import { type DecodeResult, type EncodeResult, type NeutralRequest, type Protocol, spliceMembers } from '../protocols/index.ts'
+import {
+  type DecodeResult,
+  type EncodeResult,
+  type NeutralRequest,
+  type Protocol,
+  spliceMembers,
+} from '../protocols/index.ts'
 import type { Inbound } from './types.ts'
 import { formatOf } from './wire.ts'
 
@@ -21,8 +27,15 @@ export type Prepared =
     }
   | { readonly ok: false; readonly fault: Fault }
 
-function untranslatable(problem: { readonly param: string; readonly problem: string }, upstream: Protocol): Fault {
-  return fault('unsupported_parameter', `"${problem.param}" ${problem.problem} (this route speaks ${upstream.name}).`, { param: problem.param })
+function untranslatable(
+  problem: { readonly param: string; readonly problem: string },
+  upstream: Protocol,
+): Fault {
+  return fault(
+    'unsupported_parameter',
+    `"${problem.param}" ${problem.problem} (this route speaks ${upstream.name}).`,
+    { param: problem.param },
+  )
 }
 
 /** Headers that the caller's own format lets through; on another format they would mean nothing. */
@@ -60,7 +73,11 @@ export class Outbound {
 
   private unable(target: RouteChannel): Fault {
     const { operation } = this.inbound.exchange.call
-    return fault('unsupported_parameter', `The channels of ${this.model.name} (${target.channel.protocol}) cannot ${operation}.`, { param: 'model' })
+    return fault(
+      'unsupported_parameter',
+      `The channels of ${this.model.name} (${target.channel.protocol}) cannot ${operation}.`,
+      { param: 'model' },
+    )
   }
 
   /** @param limit output tokens to send, or null to leave the caller's own limit in place */
@@ -73,12 +90,26 @@ export class Outbound {
     if (protocol.name === exchange.call.protocol.name) {
       const path = protocol.callPath(call, facts)
       const body = spliceMembers(bytes, spans, protocol.passEdits(facts, call))
-      return { ok: true, protocol, path, headers: { ...headers, ...forwarded(this.inbound, protocol) }, body, dropped: [] }
+      return {
+        ok: true,
+        protocol,
+        path,
+        headers: { ...headers, ...forwarded(this.inbound, protocol) },
+        body,
+        dropped: [],
+      }
     }
     const encoded = this.encode(protocol, target, limit)
     if (!encoded.ok) return { ok: false, fault: untranslatable(encoded, protocol) }
     const path = protocol.callPath(call)
-    return { ok: true, protocol, path, headers, body: Buffer.from(JSON.stringify(encoded.body)), dropped: encoded.dropped }
+    return {
+      ok: true,
+      protocol,
+      path,
+      headers,
+      body: Buffer.from(JSON.stringify(encoded.body)),
+      dropped: encoded.dropped,
+    }
   }
 
   private encode(protocol: Protocol, target: RouteChannel, limit: number | null): EncodeResult {

@@ -33,7 +33,8 @@ const REMEMBER_SQL = `insert into gateway.response_pin (org_id, project_id, resp
   values ($1, $2, $3, $4, $5, $6) on conflict do nothing`
 const FIND_SQL = `select channel, route, model from gateway.response_pin
   where org_id = $1 and project_id = $2 and response_id = $3`
-const FORGET_SQL = 'delete from gateway.response_pin where org_id = $1 and project_id = $2 and response_id = $3'
+const FORGET_SQL =
+  'delete from gateway.response_pin where org_id = $1 and project_id = $2 and response_id = $3'
 const FORGET_OLD_SQL = `delete from gateway.response_pin where created_at < clock_timestamp() - interval '30 days'`
 
 export function createPins(database: Database, log: Log): Pins {
@@ -53,7 +54,8 @@ export function createPins(database: Database, log: Log): Pins {
         log.error({ error: errorText(thrown) }, 'the channel of a stored response could not be kept')
       }
     },
-    find: (orgId, projectId, responseId) => database.maybeOne<Pin & Record<string, unknown>>(FIND_SQL, [orgId, projectId, responseId]),
+    find: (orgId, projectId, responseId) =>
+      database.maybeOne<Pin & Record<string, unknown>>(FIND_SQL, [orgId, projectId, responseId]),
     async forget(orgId, projectId, responseId) {
       await database.query(FORGET_SQL, [orgId, projectId, responseId])
     },

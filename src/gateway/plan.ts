@@ -220,7 +220,14 @@ export function plan(
   if (!order.ok) return { ok: false, fault: fault(order.code, order.message), rejected: order.rejected }
   const routes = admitted.pin === null ? order.routes : pinned(order.routes, admitted.pin)
   if (routes.length === 0)
-    return { ok: false, fault: fault('route_not_allowed', 'The channel that keeps the response this request continues cannot be used now.'), rejected: order.rejected }
+    return {
+      ok: false,
+      fault: fault(
+        'route_not_allowed',
+        'The channel that keeps the response this request continues cannot be used now.',
+      ),
+      rejected: order.rejected,
+    }
   return {
     ok: true,
     value: {

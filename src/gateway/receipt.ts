@@ -81,7 +81,10 @@ export function baseDocument(
     v: 1,
     at: exchange.startedAtMs,
     ...whoOf(key),
-    run: run === null ? undefined : {
+    run:
+      run === null
+        ? undefined
+        : {
             id: formatId('run', run.id),
             name: run.name,
             step: run.step ?? undefined,
@@ -91,12 +94,15 @@ export function baseDocument(
     idempotency: story.idempotencyKey ?? undefined,
     requested: story.requestedModel ?? undefined,
     model: story.catalogModel ?? undefined,
-    sandbox: story.plan !== null && story.plan.channels.some(({ target }) => target.channel.sandbox) ? true as const : undefined,
+    sandbox:
+      story.plan !== null && story.plan.channels.some(({ target }) => target.channel.sandbox)
+        ? (true as const)
+        : undefined,
     decision: decisionOf(story, candidates),
-    crossed: story.crossed ? true as const : undefined,
+    crossed: story.crossed ? (true as const) : undefined,
     maxOutput: story.maxOutputTokens ?? undefined,
     dropped: story.dropped.length === 0 ? undefined : story.dropped,
-    lowered: story.lowered ? true as const : undefined,
+    lowered: story.lowered ? (true as const) : undefined,
   }
 }
 
@@ -135,7 +141,9 @@ function reasonUntried({ planned, attempts }: Story): CandidateReason {
   if (last.kind === 'left') return 'caller_left'
   if (last.kind === 'broke') return 'output_had_begun'
   if (last.final !== null) return 'request_refused'
-  return planned !== null && attempts.length >= planned.attemptsMax ? 'attempts_used_up' : 'balance_insufficient'
+  return planned !== null && attempts.length >= planned.attemptsMax
+    ? 'attempts_used_up'
+    : 'balance_insufficient'
 }
 
 function candidatesOf(story: Story): CandidateFacts[] {
@@ -277,24 +285,34 @@ export function composeDocument(
     ttft: last?.firstTokenMs == null ? undefined : Math.round(beforeLast + last.firstTokenMs),
     served: reading?.servedModel == null ? undefined : shownName(reading.servedModel),
     attempts: attempts.map((attempt, i) => attemptFacts(attempt, attempts[i + 1], priced)),
-    usage: priced.usage === null ? undefined : {
+    usage:
+      priced.usage === null
+        ? undefined
+        : {
             counts: priced.usage.counts,
             reasoning: priced.usage.reasoning === null ? undefined : priced.usage.reasoning,
-            webSearches: priced.usage.calls.web_search === undefined ? undefined : priced.usage.calls.web_search,
+            webSearches:
+              priced.usage.calls.web_search === undefined ? undefined : priced.usage.calls.web_search,
             source: priced.usage.source,
             ...rawUsageOf(reading?.rawUsage ?? null),
           },
     charge: priced.charge === null ? undefined : priced.charge,
     noCharge: priced.noCharge === null ? undefined : priced.noCharge,
     settlement: priced.settlement,
-    hold: hold === null || plan === null ? undefined : {
+    hold:
+      hold === null || plan === null
+        ? undefined
+        : {
             bucket: plan.route.bucket.id,
             currency: plan.route.bucket.currency,
             amount: formatNano(hold.amountNano),
             state: hold.captured ? ('captured' as const) : ('released' as const),
           },
     flags: flags.length === 0 ? undefined : flags,
-    error: error === null ? undefined : { code: error.code, message: error.message, status: ERRORS[error.code].status },
+    error:
+      error === null
+        ? undefined
+        : { code: error.code, message: error.message, status: ERRORS[error.code].status },
   }
 }
 

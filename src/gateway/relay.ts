@@ -22,7 +22,11 @@ const PATIENCE_MS = 15_000
 const BODY_MAX = 16 * 1024 * 1024
 
 /** @returns null when the channel does not answer usably */
-export async function relay(deps: GatewayDeps, channel: Channel, call: RelayCall): Promise<RelayAnswer | null> {
+export async function relay(
+  deps: GatewayDeps,
+  channel: Channel,
+  call: RelayCall,
+): Promise<RelayAnswer | null> {
   const format = formatOf(channel.protocol, 'generate')
   if (format === null) return null
   const { pool, basePath } = deps.upstreams.of(channel)

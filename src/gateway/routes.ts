@@ -112,27 +112,30 @@ class RouteRun {
   private intent(plan: RoutePlan, reason: DecisionReason, window: HoldWindow): string {
     const { exchange, key, facts, idempotencyKey } = this.inbound
     const { model, run } = this.planned.admitted
-    const base = baseDocument({
-      exchange,
-      key,
-      endpoint: exchange.call.endpoint,
-      streamed: facts.stream,
-      idempotencyKey,
-      requestedModel: facts.model,
-      catalogModel: model.name,
-      run,
-      planned: this.planned,
-      rejected: this.planned.rejected,
-      plan,
-      decisionReason: reason,
-      crossed: this.crossed(plan),
-      attempts: this.attempts,
-      skipped: this.skipped,
-      dropped: [],
-      hold: null,
-      maxOutputTokens: null,
-      lowered: false,
-    }, false)
+    const base = baseDocument(
+      {
+        exchange,
+        key,
+        endpoint: exchange.call.endpoint,
+        streamed: facts.stream,
+        idempotencyKey,
+        requestedModel: facts.model,
+        catalogModel: model.name,
+        run,
+        planned: this.planned,
+        rejected: this.planned.rejected,
+        plan,
+        decisionReason: reason,
+        crossed: this.crossed(plan),
+        attempts: this.attempts,
+        skipped: this.skipped,
+        dropped: [],
+        hold: null,
+        maxOutputTokens: null,
+        lowered: false,
+      },
+      false,
+    )
     return storableJson({
       projectId: key.projectId,
       apiKeyId: key.id,
@@ -248,7 +251,14 @@ class RouteRun {
       body: prepared.body,
       streamed: facts.stream,
       deliver: (annotate) =>
-        createDelivery({ caller, upstream: prepared.protocol, facts, frame, context: this.encoderContext(), annotate }),
+        createDelivery({
+          caller,
+          upstream: prepared.protocol,
+          facts,
+          frame,
+          context: this.encoderContext(),
+          annotate,
+        }),
       res: this.res,
       clock: deps.clock,
       beginStream: this.beginStream,
@@ -286,12 +296,17 @@ class RouteRun {
     const plan = held?.plan
     const context: EncoderContext = {
       ...this.encoderContext(),
-      annotate: () => (held === null || plan === undefined ? null : this.annotate(plan, held, outcome.reading)),
+      annotate: () =>
+        held === null || plan === undefined ? null : this.annotate(plan, held, outcome.reading),
     }
     const translated = translateAnswer(caller, upstream, answer.body, context)
     if (translated === null) {
       this.deps.log.warn({ channel: channel.target.channel.name }, 'an answer could not be translated')
-      return { ...result, outcome: failedTransport('protocol_error', false, outcome.reading.status), answer: null }
+      return {
+        ...result,
+        outcome: failedTransport('protocol_error', false, outcome.reading.status),
+        answer: null,
+      }
     }
     this.dropped = [...new Set([...this.dropped, ...translated.dropped])]
     const bytes = Buffer.from(JSON.stringify(translated.body))
@@ -372,7 +387,13 @@ class RouteRun {
     const { exchange, key, body } = this.inbound
     const target = this.attempts.at(-1)?.channel.target
     const native = target?.channel.protocol === 'openai-responses'
-    if (exchange.call.endpoint !== 'openai.responses' || !native || body['store'] === false || result === null) return
+    if (
+      exchange.call.endpoint !== 'openai.responses' ||
+      !native ||
+      body['store'] === false ||
+      result === null
+    )
+      return
     const whole = result.answer?.body['id']
     const begun = /"id":\s?"(resp[\w-]+)"/.exec(result.streamBegin?.toString('utf8') ?? '')?.[1]
     const responseId = typeof whole === 'string' ? whole : begun

@@ -113,8 +113,7 @@ function answerFailure(
     ? fault('ledger_unavailable', 'The database does not answer.', { retryAfterMs: 1_000 })
     : fault('internal_error', 'Something failed inside the gateway; what was charged is on the receipt.')
   if (key === null) sendFault(exchange.res, faultAnswer(exchange, failed, false))
-  else if (thrown instanceof SettledFailure)
-    sendFault(exchange.res, faultAnswer(exchange, failed, true))
+  else if (thrown instanceof SettledFailure) sendFault(exchange.res, faultAnswer(exchange, failed, true))
   else refuse(deps, { exchange, key, fault: failed })
   if (exchange.res.headersSent && !exchange.res.writableEnded) exchange.res.destroy()
 }

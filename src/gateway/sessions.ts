@@ -30,9 +30,19 @@ function metadataSession(body: JsonObject): string | undefined {
 }
 
 const SOURCES: readonly Source[] = [
-  { agent: 'claude-code', read: (req, body) => headerText(req, 'x-claude-code-session-id') ?? metadataSession(body) },
-  { agent: 'codex', read: (req) => headerText(req, 'session-id') ?? headerText(req, 'session_id') ?? headerText(req, 'thread-id') },
-  { agent: 'session', read: (req) => headerText(req, 'x-session-id') ?? headerText(req, 'x-session-affinity') },
+  {
+    agent: 'claude-code',
+    read: (req, body) => headerText(req, 'x-claude-code-session-id') ?? metadataSession(body),
+  },
+  {
+    agent: 'codex',
+    read: (req) =>
+      headerText(req, 'session-id') ?? headerText(req, 'session_id') ?? headerText(req, 'thread-id'),
+  },
+  {
+    agent: 'session',
+    read: (req) => headerText(req, 'x-session-id') ?? headerText(req, 'x-session-affinity'),
+  },
 ]
 
 const SESSION = /^[\w.:-]{4,100}$/

@@ -38,17 +38,28 @@ export async function serveStored(deps: GatewayDeps, exchange: Exchange, stored:
   const channel = pin === null ? undefined : deps.catalog.snapshot().channels.get(pin.channel)
   if (channel === undefined) {
     // A stranger's response is not told apart from none.
-    sendFault(res, faultAnswer(exchange, fault('not_found', `There is no response "${stored.responseId}" here.`), false))
+    sendFault(
+      res,
+      faultAnswer(exchange, fault('not_found', `There is no response "${stored.responseId}" here.`), false),
+    )
     return
   }
   const query = (req.url ?? '').split('?')[1]
   const path = query === undefined ? stored.path : `${stored.path}?${query}`
   const answer = await relay(deps, channel, { method: stored.method, path, headers: {}, body: null })
   if (answer === null || answer.status >= 500 || answer.status === 401 || answer.status === 403) {
-    sendFault(res, faultAnswer(exchange, fault('upstream_error', 'The channel that keeps this response does not answer.'), false))
+    sendFault(
+      res,
+      faultAnswer(
+        exchange,
+        fault('upstream_error', 'The channel that keeps this response does not answer.'),
+        false,
+      ),
+    )
     return
   }
-  if (stored.method === 'DELETE' && answer.status < 300) await deps.pins.forget(key.orgId, key.projectId, stored.responseId)
+  if (stored.method === 'DELETE' && answer.status < 300)
+    await deps.pins.forget(key.orgId, key.projectId, stored.responseId)
   res.writeHead(answer.status, {
     'content-type': answer.contentType,
     'content-length': String(answer.body.length),

@@ -35,7 +35,9 @@ const VERSIONED = /^\/(v\d+\w*)\//
 export function joinPaths(basePath: string, callPath: string): string {
   const version = VERSIONED.exec(callPath)?.[1]
   const base =
-    version !== undefined && basePath.endsWith(`/${version}`) ? basePath.slice(0, -version.length - 1) : basePath
+    version !== undefined && basePath.endsWith(`/${version}`)
+      ? basePath.slice(0, -version.length - 1)
+      : basePath
   return `${base}${callPath}`
 }
 
@@ -94,7 +96,10 @@ export function matchCall(path: string, query: string): EndpointCall | null {
   const found = parts === null ? undefined : GEMINI_METHODS[parts.method]
   if (parts === null || found === undefined) return null
   const stream = parts.method === 'streamGenerateContent'
-  return { ...found, path: { model: parts.model, stream, sse: !stream || /(?:^|&)alt=sse(?:&|$)/.test(query) } }
+  return {
+    ...found,
+    path: { model: parts.model, stream, sse: !stream || /(?:^|&)alt=sse(?:&|$)/.test(query) },
+  }
 }
 
 /** In whose manners a path that is no endpoint is answered. */
@@ -105,5 +110,10 @@ export function callOfPath(path: string): EndpointCall {
 }
 
 export function callOfProtocol(name: keyof typeof PROTOCOLS): EndpointCall {
-  return { 'openai-chat': CHAT_CALL, 'openai-responses': RESPONSES_CALL, 'anthropic-messages': MESSAGES_CALL, 'gemini-generate': GENERATE_CALL }[name]
+  return {
+    'openai-chat': CHAT_CALL,
+    'openai-responses': RESPONSES_CALL,
+    'anthropic-messages': MESSAGES_CALL,
+    'gemini-generate': GENERATE_CALL,
+  }[name]
 }

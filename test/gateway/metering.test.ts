@@ -166,7 +166,7 @@ test('A12: a provider that ignores the limit is cut at what is held, or extended
     config: testConfig({
       full: { ordinary: ['ignore-max'] },
       window: { ordinary: ['ignore-max, delay=1'], holdWindow: 64 },
-      honest: { ordinary: ['words=300'], holdWindow: 64 },
+      honest: { ordinary: ['words=300, burst'], holdWindow: 64 },
       slow: { ordinary: ['words=600, delay=1'], holdWindow: 64 },
     }),
   })

@@ -220,7 +220,7 @@ async function play(
   return results
 }
 
-const runs = 50 * ROUNDS
+const runs = 35 * ROUNDS
 const parameters = { numRuns: runs, seed: SEED, endOnFailure: process.env['FORGE_TEST_SHRINK'] !== '1' }
 // A fresh account has nothing; most histories begin with money.
 const funding = [0, 1].flatMap((org) =>

@@ -4,14 +4,14 @@ import fc from 'fast-check'
 import type { NeutralEvent } from '../../src/protocols/neutral.ts'
 import { answer } from './arbitraries.ts'
 import { essence, eventsOf, gather } from './essence.ts'
-import { PROTOCOLS } from './registry.ts'
+import { FORMATS } from './registry.ts'
 import { hear, say, throughBody } from './speak.ts'
 
 /** Any answer that a model could give, through each format and back. */
 
 const RUNS = { numRuns: 150 }
 
-for (const protocol of PROTOCOLS)
+for (const protocol of FORMATS)
   describe(`${protocol.name}, any answer`, () => {
     test('written whole and read again says the same', () => {
       fc.assert(

@@ -72,7 +72,7 @@ test('one object stands for a list of one, as in the examples of Google', () => 
 
 test('what decides money or memory is checked', () => {
   const numbers: ReadonlyArray<readonly [string, readonly unknown[]]> = [
-    ['maxOutputTokens', [0, -1, 1.5, '5', 1e400, 2 ** 53]],
+    ['maxOutputTokens', [0, -1, 1.5, '5', Number.POSITIVE_INFINITY, 2 ** 53]],
     ['candidateCount', [0, 9, '2']],
     ['logprobs', [-1, 21]],
     ['topK', [0]],
@@ -94,7 +94,10 @@ test('what decides money or memory is checked', () => {
 })
 
 test('a member in two spellings is refused: which one counts would be a guess', () => {
-  assert.equal(fault(config({ maxOutputTokens: 1, max_output_tokens: 9 })), 'generationConfig.max_output_tokens')
+  assert.equal(
+    fault(config({ maxOutputTokens: 1, max_output_tokens: 9 })),
+    'generationConfig.max_output_tokens',
+  )
   assert.equal(fault({ ...config({}), generation_config: {} }), 'generation_config')
 })
 
@@ -150,7 +153,9 @@ test('the limit is set in the caller’s own bytes, in the spelling that the cal
   const contents = '"contents":[{"parts":[{"text":"x"}]}]'
   assert.deepEqual(edited(`{${contents}}`, 50)['generationConfig'], { maxOutputTokens: 50 })
   assert.deepEqual(
-    edited(`{"generationConfig":{"temperature":0.5,"maxOutputTokens":900},${contents}}`, 50)['generationConfig'],
+    edited(`{"generationConfig":{"temperature":0.5,"maxOutputTokens":900},${contents}}`, 50)[
+      'generationConfig'
+    ],
     { temperature: 0.5, maxOutputTokens: 50 },
   )
   assert.deepEqual(

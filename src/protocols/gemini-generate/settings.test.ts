@@ -11,7 +11,11 @@ import { servedTier, tierWord } from './tier.ts'
 
 function think(reasoning: Partial<NeutralReasoning>, model: string) {
   const notes = new Notes()
-  const config = writeThinking({ effort: null, budgetTokens: null, visible: null, ...reasoning }, model, notes)
+  const config = writeThinking(
+    { effort: null, budgetTokens: null, visible: null, ...reasoning },
+    model,
+    notes,
+  )
   return { config, dropped: notes.dropped }
 }
 
@@ -22,7 +26,10 @@ test('effort is told as each family takes it, and what a model cannot is told', 
   assert.deepEqual(table('gemini-2.5-pro'), [128, 512, 1024, 8192, 24576, 32768, 32768])
   assert.deepEqual(table('gemini-3.8-flash'), ['MINIMAL', 'MINIMAL', 'LOW', 'MEDIUM', 'HIGH', 'HIGH', 'HIGH'])
   assert.deepEqual(table('gemini-3.1-pro'), ['LOW', 'LOW', 'LOW', 'MEDIUM', 'HIGH', 'HIGH', 'HIGH'])
-  assert.deepEqual(table('gemini-2.0-flash'), EFFORTS.map(() => undefined))
+  assert.deepEqual(
+    table('gemini-2.0-flash'),
+    EFFORTS.map(() => undefined),
+  )
   assert.deepEqual(think({ effort: 'none' }, 'gemini-2.5-pro').dropped, ['reasoning.effort'])
   assert.deepEqual(think({ effort: 'xhigh' }, 'gemini-3.8-flash').dropped, ['reasoning.effort'])
   assert.deepEqual(think({ effort: 'high' }, 'gemini-2.0-flash').dropped, ['reasoning'])
@@ -77,7 +84,11 @@ test('every reason to end has its place, and one not known yet keeps its word', 
   assert.equal(readFinish('STOP', true), 'tool_calls')
   assert.equal(writeFinish('stop', 'end_turn'), 'STOP')
   assert.equal(writeFinish('length', 'max_tokens'), 'MAX_TOKENS')
-  assert.equal(writeFinish('content_filter', 'STOP'), 'SAFETY', 'a word that does not mean it is not repeated')
+  assert.equal(
+    writeFinish('content_filter', 'STOP'),
+    'SAFETY',
+    'a word that does not mean it is not repeated',
+  )
   for (const finish of FINISHES) assert.match(writeFinish(finish, ''), /^[A-Z_]+$/)
 })
 
@@ -111,7 +122,11 @@ test('JSON schema stays as it is, and so do properties that are named like its w
   const schema: JsonObject = {
     $schema: 'https://json-schema.org/draft/2020-12/schema',
     type: 'object',
-    properties: { type: { type: 'string' }, nullable: { type: ['string', 'null'] }, max_items: { type: 'number' } },
+    properties: {
+      type: { type: 'string' },
+      nullable: { type: ['string', 'null'] },
+      max_items: { type: 'number' },
+    },
     additionalProperties: false,
     $defs: { n: { type: 'integer', minimum: 1 } },
   }

@@ -129,7 +129,7 @@ test('data without the space, over several lines or with further blank lines bec
   assert.deepEqual(dataOf(forward), expected)
   for (const line of forward.split('\r\n\r\n').filter((event) => event !== ''))
     assert.match(line, /^data: [^\r\n]*$/)
-  assert.deepEqual(json(whole(odd, { frame: 'array' }).forward + ']'), expected)
+  assert.deepEqual(json(`${whole(odd, { frame: 'array' }).forward}]`), expected)
 })
 
 test('unknown events and members go through untouched', () => {

@@ -291,7 +291,10 @@ test('thinking of another provider is left out and told, its calls and text stay
 test('images of a tool result stand inside it from Gemini 3 on, and behind it before', () => {
   const image = { kind: 'image', source: { kind: 'data', mediaType: 'image/png', base64: 'AA' } } as const
   const messages: NeutralMessage[] = [
-    { role: 'assistant', parts: [{ kind: 'tool_call', id: 'a', name: 'look', arguments: '', signature: 's' }] },
+    {
+      role: 'assistant',
+      parts: [{ kind: 'tool_call', id: 'a', name: 'look', arguments: '{}', signature: 's' }],
+    },
     { role: 'user', parts: [{ kind: 'tool_result', id: 'a', name: 'look', parts: [image], isError: false }] },
   ]
   const inline = { inlineData: { mimeType: 'image/png', data: 'AA' } }
@@ -354,7 +357,10 @@ test('what only Google can do is refused for another route, by its place', () =>
     { text: 'x', videoMetadata: { fps: 2 } },
   ])
     assert.match(refused({ contents: [model(part)] }), /^contents\[0\]\.parts\[0\]/)
-  assert.equal(refused({ contents: [say('x')], systemInstruction: { parts: [{ inlineData: {} }] } }), 'systemInstruction.parts[0]')
+  assert.equal(
+    refused({ contents: [say('x')], systemInstruction: { parts: [{ inlineData: {} }] } }),
+    'systemInstruction.parts[0]',
+  )
 })
 
 test('what changes no meaning is left out and listed', () => {
@@ -388,7 +394,10 @@ test('functions may be called as the caller said', () => {
   assert.deepEqual(choice({}), [{ kind: 'auto' }, 'abc'])
   assert.deepEqual(choice({ mode: 'NONE' }), [{ kind: 'none' }, 'abc'])
   assert.deepEqual(choice({ mode: 'ANY' }), [{ kind: 'required' }, 'abc'])
-  assert.deepEqual(choice({ mode: 'any', allowed_function_names: ['b'] }), [{ kind: 'tool', name: 'b' }, 'abc'])
+  assert.deepEqual(choice({ mode: 'any', allowed_function_names: ['b'] }), [
+    { kind: 'tool', name: 'b' },
+    'abc',
+  ])
   assert.deepEqual(choice({ mode: 'ANY', allowedFunctionNames: ['a', 'c'] }), [{ kind: 'required' }, 'ac'])
   const mode = (kind: 'auto' | 'none' | 'required'): Json => {
     const tool = { name: 'a', description: null, parameters: { type: 'object' }, strict: null }
@@ -430,7 +439,11 @@ test('what Google cannot be asked is refused or told', () => {
         role: 'user',
         parts: [
           { kind: 'text', text: 'x', cache: '1h' },
-          { kind: 'image', source: { kind: 'url', url: 'https://a.example/b.png', mediaType: null }, detail: 'low' },
+          {
+            kind: 'image',
+            source: { kind: 'url', url: 'https://a.example/b.png', mediaType: null },
+            detail: 'low',
+          },
         ],
       },
     ],
@@ -480,5 +493,11 @@ test('a schema for the answer keeps its name and description', () => {
     contents: [say('x')],
     generationConfig: { responseFormat: [{ text: { mimeType: 'APPLICATION_JSON', schema } }] },
   })
-  assert.deepEqual(newer.format, { kind: 'schema', name: 'response', schema, strict: null, description: null })
+  assert.deepEqual(newer.format, {
+    kind: 'schema',
+    name: 'response',
+    schema,
+    strict: null,
+    description: null,
+  })
 })

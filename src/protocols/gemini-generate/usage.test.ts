@@ -86,12 +86,19 @@ function check(file: WireFile, row: Row): void {
   assert.deepEqual(flags, row.flags ?? [], file.name)
   assert.equal(exact, (row.flags ?? []).length === 0, file.name)
   const total = isObject(raw) ? raw['totalTokenCount'] : undefined
-  assert.equal(totalInput(counts) + totalOutput(counts), total, `${file.name}: the classes add up to the report`)
+  assert.equal(
+    totalInput(counts) + totalOutput(counts),
+    total,
+    `${file.name}: the classes add up to the report`,
+  )
 }
 
 test('every fixture is billed to the token, and its classes add up to what was reported', () => {
   const billed = fixtures.filter((file) => !isError(file) || file.name in FIXTURES)
-  assert.deepEqual(billed.map(({ name }) => name), Object.keys(FIXTURES))
+  assert.deepEqual(
+    billed.map(({ name }) => name),
+    Object.keys(FIXTURES),
+  )
   for (const file of billed) {
     const row = FIXTURES[file.name]
     assert.ok(row !== undefined)
@@ -102,7 +109,10 @@ test('every fixture is billed to the token, and its classes add up to what was r
 test('every recorded answer is billed to the token', (t) => {
   if (samples.length === 0) return t.skip('the recorded answers are not beside this checkout')
   const billed = samples.filter((file) => !isError(file))
-  assert.deepEqual(billed.map(({ name }) => name), Object.keys(SAMPLES))
+  assert.deepEqual(
+    billed.map(({ name }) => name),
+    Object.keys(SAMPLES),
+  )
   for (const file of billed) {
     const row = SAMPLES[file.name]
     assert.ok(row !== undefined)
@@ -130,7 +140,11 @@ test('what is no count is invalid, never zero', () => {
       assert.equal(readUsage({ ...good, [name]: bad }).kind, 'invalid', `${name}: ${String(bad)}`)
   for (const details of [{}, 'x', [1], [{ modality: 'AUDIO', tokenCount: -1 }]])
     assert.equal(readUsage({ ...good, promptTokensDetails: details }).kind, 'invalid')
-  assert.equal(readUsage({ candidatesTokenCount: 5 }).kind, 'invalid', 'output without input is half a report')
+  assert.equal(
+    readUsage({ candidatesTokenCount: 5 }).kind,
+    'invalid',
+    'output without input is half a report',
+  )
   for (const raw of ['10', 10, [], true]) assert.equal(readUsage(raw).kind, 'invalid')
 })
 
@@ -190,7 +204,9 @@ test('whatever is reported, the classes add up to prompt, tools, candidates and 
         assert.ok(read.kind === 'reported')
         assert.equal(totalInput(read.usage.counts), numbers.prompt + numbers.tool)
         assert.equal(totalOutput(read.usage.counts), numbers.candidates + numbers.thoughts)
-        assert.ok(Object.values(read.usage.counts).every((tokens) => Number.isSafeInteger(tokens) && tokens > 0))
+        assert.ok(
+          Object.values(read.usage.counts).every((tokens) => Number.isSafeInteger(tokens) && tokens > 0),
+        )
       },
     ),
   )

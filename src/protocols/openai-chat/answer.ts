@@ -1,11 +1,7 @@
 import { isArray, isObject, type Json, parseJson } from '../../kernel/index.ts'
 import { estimateTextTokens } from '../estimate.ts'
-import type { AnswerFacts, AnswerResult } from '../protocol.ts'
+import type { AnswerResult } from '../protocol.ts'
 import { findUsage } from './usage.ts'
-
-/** Of a whole (not streamed) chat answer; refused when the body is none: not JSON, an error in a 200, no choices. */
-export type ChatAnswer = AnswerFacts
-export type ChatAnswerResult = AnswerResult
 
 const OUTPUT_MEMBERS = [
   'content',
@@ -29,7 +25,8 @@ function isEmpty(value: Json | undefined): boolean {
   return value === undefined || value === null || value === '' || (isArray(value) && value.length === 0)
 }
 
-export function readChatAnswer(text: string): ChatAnswerResult {
+/** What metering needs of a whole answer; refused when it is none: not JSON, an error in a 200, no choices. */
+export function readChatAnswer(text: string): AnswerResult {
   const parsed = parseJson(text)
   if (!parsed.ok || !isObject(parsed.value)) return { ok: false, message: 'the answer is not JSON' }
   const body = parsed.value
@@ -79,7 +76,7 @@ export function lengthEnding(firstEvent: Buffer | null): Buffer {
     .split('\n')
     .find((text) => text.startsWith('data:') && text.includes('{'))
   const parsed = line === undefined ? null : parseJson(line.slice(5))
-  const first = parsed !== null && parsed.ok && isObject(parsed.value) ? parsed.value : {}
+  const first = parsed?.ok && isObject(parsed.value) ? parsed.value : {}
   const chunk = {
     id: first['id'] ?? 'chatcmpl-cut',
     object: 'chat.completion.chunk',

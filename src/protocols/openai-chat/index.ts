@@ -11,12 +11,6 @@ import { type ChatFacts, chatRequestEdits, estimateChatInput, readChatRequest } 
 import { createChatStreamReader } from './stream.ts'
 import { readChatUsage } from './usage.ts'
 
-export * from './answer.ts'
-export { chatErrorBody, upstreamErrorMessage } from './errors.ts'
-export * from './request.ts'
-export * from './stream.ts'
-export * from './usage.ts'
-
 /** OpenAI chat completions and the many servers that are compatible with it. */
 export const openaiChatProtocol: Protocol<ChatFacts> = {
   name: 'openai-chat',

@@ -10,16 +10,13 @@ export interface ChatFacts extends RequestFacts {
   readonly limitFields: readonly LimitField[]
   readonly streamOptions: JsonObject | null
 }
-export type ChatRequest = ChatFacts
 
 export const LIMIT_FIELDS = ['max_completion_tokens', 'max_tokens'] as const
 export type LimitField = (typeof LIMIT_FIELDS)[number]
 
-export type ChatRequestResult = RequestResult<ChatFacts>
-
 const CHOICES_MAX = 8
 
-const bad = (param: string, problem: string): ChatRequestResult => ({ ok: false, param, problem })
+const bad = (param: string, problem: string): RequestResult<ChatFacts> => ({ ok: false, param, problem })
 
 /** An integer of [min, max]; JSON numbers such as 1e400 or 2^53 + 1 are no integers here. */
 function integerFault(value: Json, min: number, max: number): string | null {
@@ -72,7 +69,7 @@ function memberFault(body: JsonObject): { param: string; problem: string } | nul
 }
 
 /** @param byteLength of the whole body */
-export function readChatRequest(body: JsonObject, byteLength: number): ChatRequestResult {
+export function readChatRequest(body: JsonObject, byteLength: number): RequestResult<ChatFacts> {
   const model = body['model']
   if (typeof model !== 'string' || model === '') return bad('model', 'must name a model')
   const messages = body['messages']
@@ -113,7 +110,7 @@ export function limitFieldFor(upstreamModel: string): LimitField {
  * @param maxOutputTokens the limit to send, or null to leave the caller's own (or none) in place
  */
 export function chatRequestEdits(
-  request: ChatRequest,
+  request: ChatFacts,
   upstreamModel: string,
   maxOutputTokens: number | null,
 ): MemberEdit[] {

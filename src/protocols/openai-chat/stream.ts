@@ -20,10 +20,6 @@ const MODEL_KEY = Buffer.from('"model":')
 const TIER_KEY = Buffer.from('"service_tier":')
 const QUOTE = 0x22
 
-export type ChatStreamState = StreamState
-export type ChatStreamReader = StreamReader
-export type { FeedResult } from '../protocol.ts'
-
 const NOTHING: FeedResult = { ok: true, forward: null, events: null, output: false }
 
 function isFollowedBy(bytes: Buffer, at: number, wanted: number): boolean {

@@ -8,8 +8,6 @@ import {
   withoutZeros,
 } from '../usage.ts'
 
-export type { ReadUsage, UsageFlag, UsageResult } from '../usage.ts'
-
 /**
  * The usage object of OpenAI chat completions and its compatible dialects, as disjoint classes. Cached, cache-write,
  * audio and image tokens lie inside `prompt_tokens`; reasoning lies inside `completion_tokens`, except where the total

@@ -2,9 +2,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
   all,
+  BROKEN_RECORDING,
   events,
   fixture,
   RECORDED_STREAMS,
+  recording,
   STREAMS,
 } from '../../../test/fixtures/openai-responses/samples.ts'
 import type { StreamReader } from '../protocol.ts'
@@ -45,6 +47,18 @@ test('a stream passes byte for byte, comments and unknown events too', () => {
   }
   const strange = Buffer.from(': hi\n\nevent: response.moon\ndata: {"type":"response.moon","x":[1]}\n\n')
   assert.deepEqual(read([strange]).forward, strange)
+})
+
+test('events that are no JSON pass as they are, and what is left of the stream is counted', (t) => {
+  const bytes = recording(BROKEN_RECORDING)
+  if (bytes === null) {
+    t.skip('the recordings are not beside the checkout')
+    return
+  }
+  const { forward, reader } = read([bytes])
+  assert.deepEqual(forward, bytes)
+  assert.equal(reader.state.usageSeen, false)
+  assert.ok(reader.state.delivered.events > 0)
 })
 
 test('wherever a stream is split, the same is forwarded, told and counted', () => {
