@@ -22,6 +22,7 @@ export class Allowance {
   private amount: Nano
   private asking = false
   private exhausted = false
+  private readonly waiting: Array<() => void> = []
 
   constructor(writer: LedgerWriter, held: Held) {
     const { choices } = held.planned.admitted.inbound.facts
@@ -36,22 +37,37 @@ export class Allowance {
     return this.amount
   }
 
-  /** @param events chunks with output: no chunk has less than a token */
-  mayGoOn(tokensEstimated: number, events: number): boolean {
+  /**
+   * @param events chunks with output: no chunk has less than a token
+   * @returns a promise when the window is used up before the ledger has answered whether there is more
+   */
+  mayGoOn(tokensEstimated: number, events: number): boolean | Promise<boolean> {
     if (
       this.windowTokens < this.wantedTokens &&
       !this.exhausted &&
       !this.asking &&
       tokensEstimated > this.windowTokens * EXTEND_AT
     )
-      this.extend()
-    return tokensEstimated <= this.windowTokens * COUNT_TOLERANCE || events <= this.windowTokens
+      this.extend(tokensEstimated)
+    if (tokensEstimated <= this.windowTokens * COUNT_TOLERANCE || events <= this.windowTokens) return true
+    if (!this.asking) return false
+    return new Promise<void>((resolve) => this.waiting.push(resolve)).then(() =>
+      this.mayGoOn(tokensEstimated, events),
+    )
   }
 
-  private extend(): void {
+  private answered(): void {
+    this.asking = false
+    for (const resolve of this.waiting.splice(0)) resolve()
+  }
+
+  private extend(tokensEstimated: number): void {
     const { held } = this
     const { inbound } = held.planned.admitted
-    const nextTokens = Math.min(this.wantedTokens, this.windowTokens * 2)
+    const nextTokens = Math.min(
+      this.wantedTokens,
+      Math.max(this.windowTokens, Math.ceil(tokensEstimated)) * 2,
+    )
     const costNano = boundNano(held.plan.price.sheet, {
       admittedAtMs: inbound.exchange.startedAtMs,
       serviceTier: inbound.facts.serviceTier,
@@ -72,15 +88,15 @@ export class Allowance {
       },
       true,
       (result) => {
-        this.asking = false
         if (result.verdict === 'done') {
           this.windowTokens = nextTokens
           this.amount = result.figureNano
         } else this.exhausted = true
+        this.answered()
       },
       () => {
-        this.asking = false
         this.exhausted = true
+        this.answered()
       },
     )
   }

@@ -37,8 +37,10 @@ export interface CallOptions {
   /** Writes status and headers of a stream; called once, right before its first byte. */
   readonly beginStream: (res: ServerResponse, contentType: string) => void
   readonly annotate: (usage: Json, reading: Reading) => JsonObject | null
-  /** Output so far: false when the stream went past what is held and must end. */
-  readonly mayGoOn: (tokensEstimated: number, events: number) => boolean
+  /**
+   * Output so far: false when the stream went past what is held and must end; a promise while more is being asked for.
+   */
+  readonly mayGoOn: (tokensEstimated: number, events: number) => boolean | Promise<boolean>
   /** A failure after the stream has begun, as the caller is told of it. */
   readonly streamFault: (timeout: boolean) => WireError
   /** Gets what the caller gets, for answers that must be stored. */
@@ -93,6 +95,9 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
   private sending = false
   private firstTokenMs: number | null = null
   private settled = false
+  /** More is being asked of the ledger for a stream that has used up its window. */
+  private asking = false
+  private wasWhole = false
   private delivery: Delivery | null = null
   private firstEvent: Buffer | null = null
 
@@ -211,6 +216,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
     const reading: Reading = {
       status: this.status,
       usage: protocol.readUsage(answer.usage),
+      usageWhole: true,
       rawUsage: answer.usage ?? null,
       servedModel: answer.servedModel,
       serviceTier: answer.serviceTier,
@@ -261,13 +267,28 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
     if (state.error !== null) {
       if (this.sending) this.breakOff('upstream_error_event', false)
       else this.finish(failedTransport('upstream_error_event', false, this.status))
-    } else if (
-      result.output &&
-      // What has ended by itself is not cut any more.
-      !this.endedWhole() &&
-      !this.options.mayGoOn(state.delivered.tokens, state.delivered.events)
-    )
+    } else if (result.output && (this.wasWhole || !this.endedWhole())) this.limit(state.delivered)
+    // What ends with this block is not cut any more; what goes on after its own end is.
+    this.wasWhole = this.endedWhole()
+  }
+
+  /** The upstream waits while more is asked for: one that sends faster than the ledger commits is not cut for it. */
+  private limit({ tokens, events }: { readonly tokens: number; readonly events: number }): void {
+    if (this.asking) return
+    const verdict = this.options.mayGoOn(tokens, events)
+    if (verdict === true) return
+    if (verdict === false) {
       this.cut()
+      return
+    }
+    this.asking = true
+    this.controller?.pause()
+    void verdict.then((granted) => {
+      this.asking = false
+      if (this.settled) return
+      if (!granted) this.cut()
+      else if (!this.options.res.writableNeedDrain) this.controller?.resume()
+    })
   }
 
   private forward(bytes: Buffer, output: boolean): void {
@@ -300,7 +321,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
     this.options.res.once('drain', () => {
       if (this.settled) return
       this.time.resume()
-      this.controller?.resume()
+      if (!this.asking) this.controller?.resume()
     })
   }
 
@@ -326,15 +347,17 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
 
   private reading(): Reading {
     const state = this.delivery?.reader.state
+    const usageWhole = state?.usageSeen === true && (state.finishSeen || state.usageAtBytes >= this.bytesRead)
     return {
       status: this.status,
       usage: this.options.protocol.readUsage(state?.usage),
+      usageWhole,
       rawUsage: state?.usage ?? null,
       servedModel: state?.servedModel ?? null,
       serviceTier: state?.serviceTier ?? null,
       hasOutput: (state?.delivered.events ?? 0) > 0,
       // As of the usage, so that the charge told beside it in the stream is the one that is made.
-      bytesRead: state?.usageSeen === true ? state.usageAtBytes : this.bytesRead,
+      bytesRead: usageWhole ? state.usageAtBytes : this.bytesRead,
       tokensEstimated: Math.ceil(state?.delivered.tokens ?? 0),
     }
   }

@@ -89,11 +89,21 @@ function estimate(reading: Reading, bounds: MeterBounds, flags: readonly Receipt
   }
 }
 
+/**
+ * Usage that came before the output it is about (Anthropic's first event says one token) is completed by what was
+ * delivered since.
+ */
+function withDelivered(counts: UsageCounts, reading: Reading): UsageCounts {
+  const missing = reading.tokensEstimated - totalOutput(counts)
+  return missing > 0 ? { ...counts, output: (counts.output ?? 0) + missing } : counts
+}
+
 function count(reading: Reading, bounds: MeterBounds): Counted {
   const read = reading.usage
   if (read.kind === 'missing') return estimate(reading, bounds, ['usage_missing'])
   if (read.kind === 'invalid') return estimate(reading, bounds, ['usage_invalid'])
-  const { counts, reasoning, exact, flags, calls, others } = read.usage
+  const { reasoning, exact, flags, calls, others } = read.usage
+  const counts = reading.usageWhole ? read.usage.counts : withDelivered(read.usage.counts, reading)
   const capped = bounded(counts, reasoning, reading, bounds)
   const possible = sameCounts(capped, counts) && !flags.includes('cached_exceeds_input')
   const zero = totalInput(counts) + totalOutput(counts) === 0
@@ -101,7 +111,7 @@ function count(reading: Reading, bounds: MeterBounds): Counted {
     counts: capped,
     reasoning: reasoning === null ? null : Math.min(reasoning, totalOutput(capped)),
     calls,
-    source: possible && exact ? 'reported' : 'derived',
+    source: possible && exact && counts === read.usage.counts ? 'reported' : 'derived',
   }
   const more: ReceiptFlag[] = [
     ...flags.filter((flag) => flag !== 'usage_invalid'),
@@ -171,6 +181,7 @@ export function meter(ending: Ending, bounds: MeterBounds): Metered {
 const NOTHING_READ: Reading = {
   status: 200,
   usage: { kind: 'missing' },
+  usageWhole: false,
   rawUsage: null,
   servedModel: null,
   serviceTier: null,

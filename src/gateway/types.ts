@@ -145,6 +145,8 @@ export type AttemptOutcome =
 export interface Reading {
   readonly status: number
   readonly usage: UsageResult
+  /** False when output came after the usage, and the model had not said that it stopped: it covers a part only. */
+  readonly usageWhole: boolean
   /** As the provider wrote it, for the receipt. */
   readonly rawUsage: Json | null
   readonly servedModel: string | null

@@ -167,6 +167,8 @@ test('A12: a provider that ignores the limit is cut at what is held, or extended
       full: { ordinary: ['ignore-max'] },
       window: { ordinary: ['ignore-max, delay=1'], holdWindow: 64 },
       honest: { ordinary: ['words=300, burst'], holdWindow: 64 },
+      fast: { ordinary: ['words=2500'], holdWindow: 64 },
+      burst: { ordinary: ['words=2500, burst'], holdWindow: 64 },
       slow: { ordinary: ['words=600, delay=1'], holdWindow: 64 },
     }),
   })
@@ -196,6 +198,17 @@ test('A12: a provider that ignores the limit is cut at what is held, or extended
     )
     assert.equal(told.receipt.max_output_tokens, null, 'the window is no limit for the provider')
     assertMoney(told)
+  })
+
+  await t.test('an upstream that sends faster than the ledger commits is held back, not cut', async () => {
+    const account = await forge.account()
+    for (const model of ['fast', 'burst']) {
+      const told = await ask(forge, account, { model, body: { ...STREAM, max_tokens: 8_000 } })
+      assert.equal(told.receipt.settlement, 'completed_reported', model)
+      assert.ok((told.receipt.usage?.output ?? 0) > 2_000)
+      assert.equal(told.text.split('[DONE]').length, 2, 'one end')
+      assertMoney(told)
+    }
   })
 
   await t.test('a window that cannot be extended ends the stream with "length", not below zero', async () => {

@@ -37,44 +37,81 @@ const CALLERS: readonly Caller[] = [
     headers: {},
     text: (answer) => (answer as Json).choices[0].message.content,
     streamText: (events) => events.map((event) => event.choices?.[0]?.delta?.content ?? '').join(''),
-    usage: (answer) => ({ input: (answer as Json).usage.prompt_tokens, output: (answer as Json).usage.completion_tokens }),
+    usage: (answer) => ({
+      input: (answer as Json).usage.prompt_tokens,
+      output: (answer as Json).usage.completion_tokens,
+    }),
     tf: (events) => events.findLast((event) => event.usage)?.usage.tf,
   },
   {
     name: 'responses',
     path: () => '/v1/responses',
-    body: (model, stream) => ({ model, max_output_tokens: 200, input: QUESTION, store: false, ...(stream ? { stream } : {}) }),
+    body: (model, stream) => ({
+      model,
+      max_output_tokens: 200,
+      input: QUESTION,
+      store: false,
+      ...(stream ? { stream } : {}),
+    }),
     headers: {},
     text: (answer) =>
       (answer as Json).output
         .filter((item: Json) => item.type === 'message')
         .flatMap((item: Json) => item.content.map((part: Json) => part.text))
         .join(''),
-    streamText: (events) => events.map((event) => (event.type === 'response.output_text.delta' ? event.delta : '')).join(''),
-    usage: (answer) => ({ input: (answer as Json).usage.input_tokens, output: (answer as Json).usage.output_tokens }),
+    streamText: (events) =>
+      events.map((event) => (event.type === 'response.output_text.delta' ? event.delta : '')).join(''),
+    usage: (answer) => ({
+      input: (answer as Json).usage.input_tokens,
+      output: (answer as Json).usage.output_tokens,
+    }),
     tf: (events) => events.findLast((event) => event.type === 'response.completed')?.response.usage.tf,
   },
   {
     name: 'messages',
     path: () => '/v1/messages',
-    body: (model, stream) => ({ model, max_tokens: 200, messages: [{ role: 'user', content: QUESTION }], ...(stream ? { stream } : {}) }),
+    body: (model, stream) => ({
+      model,
+      max_tokens: 200,
+      messages: [{ role: 'user', content: QUESTION }],
+      ...(stream ? { stream } : {}),
+    }),
     headers: { 'anthropic-version': '2023-06-01' },
     text: (answer) => (answer as Json).content.map((part: Json) => part.text ?? '').join(''),
     streamText: (events) => events.map((event) => event.delta?.text ?? '').join(''),
-    usage: (answer) => ({ input: (answer as Json).usage.input_tokens, output: (answer as Json).usage.output_tokens }),
+    usage: (answer) => ({
+      input: (answer as Json).usage.input_tokens,
+      output: (answer as Json).usage.output_tokens,
+    }),
     tf: (events) => events.findLast((event) => event.type === 'message_delta')?.usage.tf,
   },
   {
     name: 'gemini',
-    path: (model, stream) => `/v1beta/models/${model}:${stream ? 'streamGenerateContent?alt=sse' : 'generateContent'}`,
-    body: () => ({ contents: [{ role: 'user', parts: [{ text: QUESTION }] }], generationConfig: { maxOutputTokens: 200 } }),
+    path: (model, stream) =>
+      `/v1beta/models/${model}:${stream ? 'streamGenerateContent?alt=sse' : 'generateContent'}`,
+    body: () => ({
+      contents: [{ role: 'user', parts: [{ text: QUESTION }] }],
+      generationConfig: { maxOutputTokens: 200 },
+    }),
     headers: {},
-    text: (answer) => (answer as Json).candidates[0].content.parts.map((part: Json) => (part.thought ? '' : (part.text ?? ''))).join(''),
+    text: (answer) =>
+      (answer as Json).candidates[0].content.parts
+        .map((part: Json) => (part.thought ? '' : (part.text ?? '')))
+        .join(''),
     streamText: (events) =>
-      events.map((event) => event.candidates?.[0]?.content?.parts?.map((part: Json) => (part.thought ? '' : (part.text ?? ''))).join('') ?? '').join(''),
+      events
+        .map(
+          (event) =>
+            event.candidates?.[0]?.content?.parts
+              ?.map((part: Json) => (part.thought ? '' : (part.text ?? '')))
+              .join('') ?? '',
+        )
+        .join(''),
     usage: (answer) => ({
       input: (answer as Json).usageMetadata.promptTokenCount,
-      output: ((answer as Json).usageMetadata.candidatesTokenCount ?? 0) + ((answer as Json).usageMetadata.thoughtsTokenCount ?? 0),
+      output:
+        ((answer as Json).usageMetadata.candidatesTokenCount ?? 0) +
+        ((answer as Json).usageMetadata.thoughtsTokenCount ?? 0),
     }),
     tf: (events) => events.findLast((event) => event.usageMetadata)?.usageMetadata.tf,
   },
@@ -90,7 +127,9 @@ function eventsOf(text: string): Json[] {
 }
 
 test('every inbound format is served by every upstream format, and billed to the token', async (t) => {
-  const models = Object.fromEntries(UPSTREAMS.map((protocol) => [`m-${protocol}`, { protocol, ordinary: ['words=12'] }]))
+  const models = Object.fromEntries(
+    UPSTREAMS.map((protocol) => [`m-${protocol}`, { protocol, ordinary: ['words=12'] }]),
+  )
   const forge = await startForge(t, { config: testConfig(models) })
   const account = await forge.account()
 
@@ -98,7 +137,12 @@ test('every inbound format is served by every upstream format, and billed to the
     for (const upstream of UPSTREAMS) {
       const model = `m-${upstream}`
       await t.test(`${caller.name} over ${upstream}, whole`, async () => {
-        const response = await forge.post(caller.path(model, false), account.key, caller.body(model, false), caller.headers)
+        const response = await forge.post(
+          caller.path(model, false),
+          account.key,
+          caller.body(model, false),
+          caller.headers,
+        )
         const body = await response.text()
         assert.equal(response.status, 200, body)
         const answer = JSON.parse(body) as Json
@@ -112,7 +156,12 @@ test('every inbound format is served by every upstream format, and billed to the
       })
 
       await t.test(`${caller.name} over ${upstream}, streamed`, async () => {
-        const response = await forge.post(caller.path(model, true), account.key, caller.body(model, true), caller.headers)
+        const response = await forge.post(
+          caller.path(model, true),
+          account.key,
+          caller.body(model, true),
+          caller.headers,
+        )
         const body = await response.text()
         assert.equal(response.status, 200, body)
         const events = eventsOf(body)
@@ -139,7 +188,11 @@ test('embeddings are served across formats and billed by their input', async (t)
   })
   const account = await forge.account()
   for (const model of ['e-openai', 'e-gemini']) {
-    const openai = await forge.post('/v1/embeddings', account.key, { model, input: ['one text', 'another'], encoding_format: 'base64' })
+    const openai = await forge.post('/v1/embeddings', account.key, {
+      model,
+      input: ['one text', 'another'],
+      encoding_format: 'base64',
+    })
     const answer = (await openai.json()) as Json
     assert.equal(openai.status, 200, JSON.stringify(answer))
     assert.equal(answer.data.length, 2)
@@ -148,11 +201,34 @@ test('embeddings are served across formats and billed by their input', async (t)
     assert.equal(receipt.status, 'completed', JSON.stringify(receipt))
     assert.equal(receipt.usage?.output, 0)
     assert.ok((receipt.usage?.input ?? 0) > 0)
-    const gemini = await forge.post(`/v1beta/models/${model}:embedContent`, account.key, { content: { parts: [{ text: 'one text' }] } })
+    const gemini = await forge.post(`/v1beta/models/${model}:embedContent`, account.key, {
+      content: { parts: [{ text: 'one text' }] },
+    })
     const vector = (await gemini.json()) as Json
     assert.equal(gemini.status, 200, JSON.stringify(vector))
     assert.ok(vector.embedding.values.length > 4)
   }
+  await forge.settled()
+  await forge.audit()
+})
+
+test('a caller who leaves an Anthropic stream pays for what was delivered, not for the one token of its first event', async (t) => {
+  const forge = await startForge(t, { config: testConfig({ m: { protocol: 'anthropic', ordinary: ['words=400, delay=5'] } }) })
+  const account = await forge.account()
+  const stop = new AbortController()
+  const response = await fetch(`${forge.url}/v1/messages`, {
+    method: 'POST',
+    signal: stop.signal,
+    headers: { 'x-api-key': account.key, 'anthropic-version': '2023-06-01', 'content-type': 'application/json' },
+    body: JSON.stringify({ model: 'm', max_tokens: 1_000, stream: true, messages: [{ role: 'user', content: QUESTION }] }),
+  })
+  const reader = response.body?.getReader()
+  for (let bytes = 0; bytes < 6_000; ) bytes += (await reader?.read())?.value?.length ?? 6_000
+  stop.abort()
+  const receipt = await forge.receipt(response.headers.get('x-request-id'))
+  assert.equal(receipt.settlement, 'client_left')
+  assert.ok((receipt.usage?.output ?? 0) > 10 && (receipt.usage?.output ?? 0) < 400, JSON.stringify(receipt.usage))
+  assert.notEqual(receipt.usage?.source, 'reported')
   await forge.settled()
   await forge.audit()
 })

@@ -14,8 +14,33 @@ type ToolResult = Extract<NeutralPart, { kind: 'tool_result' }>
 interface Turn {
   readonly role: 'user' | 'model'
   readonly parts: JsonObject[]
-  /** Nothing but results: Google wants those of one turn's calls in one content. */
-  readonly results: boolean
+}
+
+export interface PlacedMessage {
+  readonly message: NeutralMessage
+  readonly path: string
+}
+
+const isResult = (part: NeutralPart | undefined): boolean => part?.kind === 'tool_result'
+const isCall = (part: NeutralPart): boolean => part.kind === 'tool_call'
+
+/** Google wants the calls of one turn in one content, and their results in the one behind it. */
+function belongTogether(last: NeutralMessage, next: NeutralMessage): boolean {
+  if (last.role !== next.role) return false
+  if (next.role === 'assistant') return last.parts.some(isCall) || next.parts.some(isCall)
+  return next.role === 'user' && last.parts.every(isResult) && isResult(next.parts[0])
+}
+
+export function joinedTurns(messages: readonly PlacedMessage[]): readonly PlacedMessage[] {
+  const joined: PlacedMessage[] = []
+  for (const placed of messages) {
+    const last = joined.at(-1)
+    const { role, parts } = placed.message
+    if (last !== undefined && belongTogether(last.message, placed.message))
+      joined[joined.length - 1] = { ...last, message: { role, parts: [...last.message.parts, ...parts] } }
+    else joined.push(placed)
+  }
+  return joined
 }
 
 export class ContentsWriter {
@@ -35,7 +60,7 @@ export class ContentsWriter {
     return this.turns.map(({ role, parts }) => ({ role, parts }))
   }
 
-  write(message: NeutralMessage, path: string): void {
+  write({ message, path }: PlacedMessage): void {
     if (message.parts.some((part) => 'cache' in part && part.cache !== undefined))
       this.notes.drop('messages[].cache_control')
     if (message.role === 'assistant') this.writeModel(message.parts, path)
@@ -58,18 +83,13 @@ export class ContentsWriter {
       return [writeCall(part, false, signature)]
     })
     if (called.length > 0) this.calls = called.map((call) => call.id)
-    if (written.length > 0) this.turns.push({ role: 'model', parts: written, results: false })
+    if (written.length > 0) this.turns.push({ role: 'model', parts: written })
   }
 
   private writeUser(parts: readonly NeutralPart[], path: string): void {
     const ordered = this.inCallOrder(parts)
     const written = ordered.flatMap((part, at) => this.writePart(part, `${path}.parts[${at}]`))
-    if (written.length === 0) return
-    const results = parts.every((part) => part.kind === 'tool_result')
-    const last = this.turns.at(-1)
-    if (last?.results === true && parts[0]?.kind === 'tool_result') {
-      this.turns[this.turns.length - 1] = { role: 'user', parts: [...last.parts, ...written], results }
-    } else this.turns.push({ role: 'user', parts: written, results })
+    if (written.length > 0) this.turns.push({ role: 'user', parts: written })
   }
 
   /** Results in the order of their calls, each in the place of a result. */

@@ -1,7 +1,7 @@
 import type { Json, JsonObject } from '../../kernel/index.ts'
 import type { EncodeResult, NeutralFormat, NeutralPart, NeutralRequest, NeutralTool } from '../neutral.ts'
 import type { EncodeCallInput } from '../protocol.ts'
-import { ContentsWriter } from './encode-contents.ts'
+import { ContentsWriter, joinedTurns } from './encode-contents.ts'
 import { Notes } from './notes.ts'
 import { writeThinking } from './thinking.ts'
 import { tierWord } from './tier.ts'
@@ -126,8 +126,8 @@ function writeConversation(request: NeutralRequest, model: string, notes: Notes)
       .flatMap((message, at) => systemParts(message.parts, `messages[${at}].content`, notes)),
   ]
   const writer = new ContentsWriter(model, notes)
-  for (const [at, message] of messages.slice(leading).entries())
-    writer.write(message, `messages[${leading + at}]`)
+  const talk = messages.slice(leading).map((message, at) => ({ message, path: `messages[${leading + at}]` }))
+  for (const placed of joinedTurns(talk)) writer.write(placed)
   const { contents } = writer
   if (contents.length > 0)
     return {

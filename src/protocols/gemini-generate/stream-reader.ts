@@ -41,6 +41,19 @@ function plain(event: Buffer): Buffer | null {
   return ending.length === breaks.length ? event : event.subarray(0, at + ending.length)
 }
 
+/** Data of a block that is one event in Google's own form, as nearly every block is; null for any other. */
+function loneData(block: Buffer): string | null {
+  const at = block.length - 4
+  const lone =
+    at > DATA.length &&
+    block.indexOf(CR) === at &&
+    block.indexOf(LF) === at + 1 &&
+    block[at + 2] === CR &&
+    block[at + 3] === LF &&
+    block.indexOf(DATA) === 0
+  return lone ? block.toString('utf8', DATA.length, at) : null
+}
+
 function firstText(...values: readonly (Json | undefined)[]): string | null {
   const found = values.find((value) => typeof value === 'string' && value !== '')
   return typeof found === 'string' ? found : null
@@ -114,8 +127,9 @@ class GeminiStreamReader implements StreamReader {
   private take(block: Buffer): FeedResult {
     this.takenBytes += block.length
     const before = this.state.delivered.events
-    const events = splitEvents(block)
-    const kept = events.map((event) => this.pass(event))
+    const lone = loneData(block)
+    const events = lone === null ? splitEvents(block) : [block]
+    const kept = events.map((event) => this.pass(event, lone ?? eventData(event), lone !== null))
     const untouched = kept.every((event, at) => event === events[at])
     const pieces = untouched ? [block] : kept.filter((event) => event !== null)
     const forward =
@@ -124,10 +138,9 @@ class GeminiStreamReader implements StreamReader {
   }
 
   /** @returns the event as the caller gets it: the very same one where it can be */
-  private pass(event: Buffer): Buffer | null {
-    const data = eventData(event)
+  private pass(event: Buffer, data: string | null, isPlain: boolean): Buffer | null {
     if (data === null) return null
-    if (data.trim() === '[DONE]') {
+    if (data.length < 20 && data.trim() === '[DONE]') {
       this.state.doneSeen = true
       return null
     }
@@ -139,7 +152,7 @@ class GeminiStreamReader implements StreamReader {
     const text = isObject(body) ? this.read(body, data) : data
     // The upstream's own words may name its keys and hosts, and what follows them would hide the error of ours.
     if (this.state.error !== null) return null
-    const same = text === data && !this.array ? plain(event) : null
+    const same = text !== data || this.array ? null : isPlain ? event : plain(event)
     return same ?? Buffer.from(this.framer.element(text))
   }
 

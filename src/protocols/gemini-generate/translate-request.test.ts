@@ -205,17 +205,14 @@ test('a result that answers nothing is refused', () => {
   assert.equal(refused({ contents: [say('x'), result] }), 'contents[1].parts[0].functionResponse')
 })
 
-test('results of parallel calls from several messages stand in one content, with the name of their call', () => {
+test('calls and results of one turn from several messages stand in one content, in the order of the calls and with their names', () => {
   const messages: NeutralMessage[] = [
     { role: 'user', parts: [{ kind: 'text', text: 'both' }] },
     {
       role: 'assistant',
-      parts: [
-        { kind: 'tool_call', id: 'toolu_a', name: 'tide', arguments: '{"h":1}' },
-        { kind: 'tool_call', id: 'toolu_b', name: 'tide', arguments: '' },
-      ],
+      parts: [{ kind: 'tool_call', id: 'toolu_a', name: 'tide', arguments: '{"h":1}' }],
     },
-    { role: 'user', parts: [{ kind: 'tool_result', id: 'toolu_a', name: null, parts: [], isError: false }] },
+    { role: 'assistant', parts: [{ kind: 'tool_call', id: 'toolu_b', name: 'tide', arguments: '' }] },
     {
       role: 'user',
       parts: [
@@ -226,6 +223,12 @@ test('results of parallel calls from several messages stand in one content, with
           parts: [{ kind: 'text', text: 'low' }],
           isError: true,
         },
+      ],
+    },
+    {
+      role: 'user',
+      parts: [
+        { kind: 'tool_result', id: 'toolu_a', name: null, parts: [], isError: false },
         { kind: 'text', text: 'go on' },
       ],
     },
@@ -373,7 +376,7 @@ test('what changes no meaning is left out and listed', () => {
     toolConfig: { functionCallingConfig: { mode: 'VALIDATED' }, retrievalConfig: { languageCode: 'de' } },
     generationConfig: { mediaResolution: 'MEDIA_RESOLUTION_LOW', speech_config: { a: 1 }, temperature: 1 },
   })
-  assert.deepEqual([...dropped].sort(), [
+  assert.deepEqual(dropped.toSorted(), [
     'contents[].parts[].partMetadata',
     'generationConfig.mediaResolution',
     'generationConfig.speech_config',
@@ -448,7 +451,7 @@ test('what Google cannot be asked is refused or told', () => {
       },
     ],
   })
-  assert.deepEqual([...dropped].sort(), [
+  assert.deepEqual(dropped.toSorted(), [
     'messages[].cache_control',
     'messages[].image.detail',
     'parallel_tool_calls',

@@ -50,7 +50,7 @@ class OutputWriter {
       this.content.push(refusalPart(part.text))
     } else if (part.kind === 'reasoning') this.writeThought(part)
     else if (part.kind === 'tool_call') this.writeCall(part)
-    else if (part.kind === 'image' && part.source.kind === 'data') this.writeImage(part.source.base64)
+    else if (part.kind === 'image' && part.source.kind === 'data') this.writeImage(part.source)
   }
 
   closeMessage(): void {
@@ -81,10 +81,17 @@ class OutputWriter {
     this.items.push(callItem({ id, callId, identity, arguments: part.arguments }, 'completed'))
   }
 
-  private writeImage(base64: string): void {
+  private writeImage({ mediaType, base64 }: { readonly mediaType: string; readonly base64: string }): void {
     this.closeMessage()
     const id = `ig_tf_${this.suffix}_${this.items.length}`
-    this.items.push({ id, type: 'image_generation_call', status: 'completed', result: base64 })
+    const format = mediaType.slice('image/'.length).replace('+xml', '')
+    this.items.push({
+      id,
+      type: 'image_generation_call',
+      status: 'completed',
+      output_format: format,
+      result: base64,
+    })
   }
 }
 

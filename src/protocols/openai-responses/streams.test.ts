@@ -116,7 +116,7 @@ test('parts never overlap, and calls are counted from 0 in their order', () => {
   assert.equal(current, 1)
 })
 
-test('what is decoded, encoded and decoded again is the same, at any split into events', () => {
+test('what is decoded, encoded and decoded again is the same stream', () => {
   for (const [name, bytes] of SAMPLES) {
     const list = decode(bytes)
     const again = decode(encode(list, context(REQUEST)))

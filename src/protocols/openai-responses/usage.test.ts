@@ -106,7 +106,7 @@ test('absent usage is missing, and what is no count is invalid', () => {
   assert.equal(readUsage(undefined).kind, 'missing')
   assert.equal(readUsage(null).kind, 'missing')
   assert.equal(readUsage(BASE).kind, 'reported')
-  for (const bad of [-1, 1.5, '4', 1e400, 2 ** 53, true, {}, [] as readonly Json[]]) {
+  for (const bad of [-1, 1.5, '4', Number.POSITIVE_INFINITY, 2 ** 53, true, {}, [] as readonly Json[]]) {
     assert.equal(readUsage({ ...BASE, output_tokens: bad }).kind, 'invalid', String(bad))
     assert.equal(readUsage({ ...BASE, total_tokens: bad }).kind, 'invalid', String(bad))
     assert.equal(readUsage({ ...BASE, input_tokens_details: { cached_tokens: bad } }).kind, 'invalid')
