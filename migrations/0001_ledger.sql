@@ -72,7 +72,7 @@ create table ledger.hold (
   intent text not null,
   progress text,
   primary key (org_id, id)
-) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0);
+) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 
 -- What was decided, once per id: an id that was refused stays refused, an id that ended stays ended.
 create table ledger.transfer (
@@ -135,7 +135,7 @@ create table ledger.receipt (
   document text not null,
   primary key (org_id, id)
 );
-create index receipt_by_project on ledger.receipt (project_id, id);
+create index receipt_by_id on ledger.receipt (id);
 create index receipt_by_run on ledger.receipt (run_id, id) where run_id is not null;
 
 -- Money by origin, so that "which money paid this" can be answered later without touching the hot path.
@@ -214,6 +214,7 @@ end $$;
 --   amount   reserve: wanted · extend: the new total · settle: to charge · grant, topup, refund: > 0 · adjust: signed
 --   minimum  reserve: the least that is of use · extend: the least new total · between the two, what is available is taken
 --   ttl      holds: milliseconds from now · grant, topup: seconds until what is unspent expires, 0 for never
+--   notes    one text, U+001E behind each; U+001F alone stands for none. Long texts cost twice their time as quoted arrays
 --   note     reserve: the intent · extend, renew: progress so far · others: the reason
 --   receipts are separate, shorter columns; r_op is the index (1-based) of the op whose success writes the receipt.
 -- Verdicts: 0 done · 1 done before (the same answer again) · 2 refused: not enough available · 3 another op has this id
@@ -223,9 +224,9 @@ end $$;
 create function ledger.apply(
   p_process uuid,
   p_code smallint[], p_org uuid[], p_id uuid[], p_account bigint[], p_amount bigint[], p_minimum bigint[],
-  p_ttl int[], p_note text[],
+  p_ttl int[], p_notes text,
   r_op int[], r_id uuid[], r_project uuid[], r_key uuid[], r_run uuid[], r_status text[], r_bucket text[],
-  r_route text[], r_model text[], r_charge bigint[], r_created timestamptz[], r_document text[],
+  r_route text[], r_model text[], r_charge bigint[], r_created timestamptz[], r_documents text,
   out verdict smallint[], out figure bigint[]
 ) language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -233,6 +234,8 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off se
 as $$
 declare
   n constant int := coalesce(array_length(p_code, 1), 0);
+  p_note constant text[] := (string_to_array(p_notes, E'\x1e', E'\x1f'))[1:n];
+  r_document constant text[] := (string_to_array(r_documents, E'\x1e', E'\x1f'))[1:coalesce(array_length(r_op, 1), 0)];
   now_at constant timestamptz := clock_timestamp();
   -- accounts of the batch, locked, by position
   a_id bigint[]; a_org uuid[]; a_posted bigint[]; a_held bigint[]; a_seq bigint[]; a_floor bigint[];

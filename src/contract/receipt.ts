@@ -103,7 +103,9 @@ export const receiptSchema = z.object({
   crossed_balance: z.boolean(),
   max_output_tokens: z.number().nullable().describe('the output limit sent upstream'),
   max_output_tokens_lowered: z.boolean(),
-  dropped: z.array(z.string()).describe('members of the request that the wire format of the channel could not carry'),
+  dropped: z
+    .array(z.string())
+    .describe('members of the request that the wire format of the channel could not carry'),
   usage: receiptUsage.nullable(),
   charge: z
     .object({

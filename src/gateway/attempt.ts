@@ -193,10 +193,12 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
 
   private endError(): void {
     const text = Buffer.concat(this.chunks).toString('utf8')
+    const { message, code } = this.options.protocol.readError(text)
     this.finish(
       failedAnswer({
         status: this.status,
-        message: this.options.protocol.readError(text).message,
+        message,
+        upstreamCode: code,
         secrets: secretsOf(this.options.channel),
         retryAfterMs: readRetryAfterMs(this.headers, this.options.clock.nowMs()),
       }),

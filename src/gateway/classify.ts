@@ -62,23 +62,37 @@ export function readRetryAfterMs(
   return Number.isNaN(date) ? null : clamp(Math.max(0, date - nowMs))
 }
 
+/** Providers that answer 400 for a key of ours that is bad: the channel's fault, not the caller's. */
+const CHANNEL_FAULT_CODES = new Set([
+  'API_KEY_INVALID',
+  'API_KEY_EXPIRED',
+  'invalid_api_key',
+  'authentication_error',
+])
+
 export function failedAnswer(input: {
   readonly status: number
+  /** The upstream's own code, if it gave one. */
+  readonly upstreamCode: string | null
   readonly message: string
   readonly secrets: readonly string[]
   readonly retryAfterMs: number | null
 }): Failed {
   const { status, message, secrets, retryAfterMs } = input
-  const final = CALLER_FAULTS.has(status)
-    ? {
-        status: status === 413 ? 413 : 400,
-        message: redact(message === '' ? `the provider answered ${status}` : message, secrets),
-      }
-    : null
+  const ours = input.upstreamCode !== null && CHANNEL_FAULT_CODES.has(input.upstreamCode)
+  const final =
+    CALLER_FAULTS.has(status) && !ours
+      ? {
+          status: status === 413 ? 413 : 400,
+          message: redact(message === '' ? `the provider answered ${status}` : message, secrets),
+        }
+      : null
   return {
     kind: 'failed',
     status,
-    code: CODES[status] ?? (status >= 500 ? 'server_error' : 'unexpected_status'),
+    code: ours
+      ? 'upstream_unauthorized'
+      : (CODES[status] ?? (status >= 500 ? 'server_error' : 'unexpected_status')),
     final,
     timeout: status === 408 || status === 504,
     overloaded: status === 429 || status === 503 || status === 529,

@@ -54,8 +54,8 @@ function passing(options: DeliveryOptions): Delivery {
     contentType: contentType(frame),
     forward: (fed) => fed.forward,
     end: () => null,
-    cut: (first) => caller.lengthEnding(first),
-    fail: (error) => Buffer.from(caller.streamError(error)),
+    cut: (first) => caller.lengthEnding(first, frame),
+    fail: (error) => Buffer.from(caller.streamError(error, frame)),
   }
 }
 
@@ -89,7 +89,7 @@ function translating(options: DeliveryOptions): Delivery {
       const finish: NeutralEvent = { kind: 'finish', choice: 0, finish: 'length', finishRaw: 'length' }
       return Buffer.from(encoder.push(finish) + encoder.end())
     },
-    fail: (error) => Buffer.from(caller.streamError(error)),
+    fail: (error) => Buffer.from(caller.streamError(error, frame)),
   }
 }
 

@@ -158,7 +158,7 @@ function reserve(
       true,
       (result) => {
         if (!waiting) {
-          if (result.verdict === 'done') release()
+          if (result.verdict === 'done' || result.verdict === 'repeated') release()
           return
         }
         clearTimeout(timer)
@@ -207,8 +207,10 @@ export async function hold(
       fault: fault('overloaded', 'Too many requests wait for the ledger.', { retryAfterMs: 1_000 }),
     }
   if (result instanceof Error) return { ok: false, fault: unavailable }
-  if (result.verdict === 'insufficient') return shortage(deps, planned, plan, window)
-  if (result.verdict !== 'done')
+  if (result.verdict === 'insufficient' || result.verdict === 'refused_before')
+    return shortage(deps, planned, plan, window)
+  // A reply that was lost on the way is given again as `repeated`: the hold is there.
+  if (result.verdict !== 'done' && result.verdict !== 'repeated')
     return { ok: false, fault: fault('internal_error', `The hold could not be made (${result.verdict}).`) }
   const outputTokensMax = windowFor(planned, plan, window, result.figureNano)
   const lowered = outputTokensMax < window.outputTokensHeld

@@ -53,8 +53,13 @@ const text = fc.oneof(
   }),
 )
 
-/** PostgreSQL's text has no NUL and UTF-8 no lone surrogate; both become the replacement character. */
-const stored = (value: string): string => value.replaceAll('\u0000', '\ufffd').toWellFormed()
+/** PostgreSQL's text has no NUL, UTF-8 no lone surrogate, and two separators are ours: each becomes the replacement character. */
+const stored = (value: string): string =>
+  value
+    .split('')
+    .map((unit) => (['\u0000', '\u001e', '\u001f'].includes(unit) ? '\ufffd' : unit))
+    .join('')
+    .toWellFormed()
 
 test(`every text arrives as it was given, whatever is in it (seed ${SEED})`, async (t) => {
   const { app, database } = await ledgerDatabase(t)

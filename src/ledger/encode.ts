@@ -7,18 +7,37 @@ import { type LedgerOp, OP_COLUMNS, type OpResult, type ReceiptRecord, VERDICTS 
  */
 
 export const APPLY_SQL = `select verdict::text as v, figure::text as f from ledger.apply(
-  $1::uuid, $2::smallint[], $3::uuid[], $4::uuid[], $5::bigint[], $6::bigint[], $7::bigint[], $8::int[], $9::text[],
+  $1::uuid, $2::smallint[], $3::uuid[], $4::uuid[], $5::bigint[], $6::bigint[], $7::bigint[], $8::int[], $9::text,
   $10::int[], $11::uuid[], $12::uuid[], $13::uuid[], $14::uuid[], $15::text[], $16::text[], $17::text[], $18::text[],
-  $19::bigint[], $20::timestamptz[], $21::text[])`
+  $19::bigint[], $20::timestamptz[], $21::text)`
 
 const SPECIAL = /["\\]/g
-/** PostgreSQL text cannot hold NUL (and UTF-8 no lone surrogate: the driver replaces it the same way); JSON text never
- * contains them raw, reasons typed by people might. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: NUL is what is looked for
-const NUL = /\u0000/g
+/**
+ * PostgreSQL text cannot hold NUL (and UTF-8 no lone surrogate: the driver replaces it the same way); the separators are
+ * ours. JSON text never contains any of them raw, reasons typed by people might.
+ */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+const UNFIT = /[\u0000\u001e\u001f]/g
+const SEPARATOR = '\u001e'
+const NONE = '\u001f'
 
 function quote(text: string | null): string {
-  return text === null ? 'NULL' : `"${text.replace(SPECIAL, '\\$&').replace(NUL, '\uFFFD')}"`
+  return text === null ? 'NULL' : `"${text.replace(SPECIAL, '\\$&').replace(UNFIT, '\uFFFD')}"`
+}
+
+/** A test without the state that a global expression keeps. */
+function hasUnfit(text: string): boolean {
+  return text.search(UNFIT) !== -1
+}
+
+/** Long texts as one parameter: quoting them as array elements would cost more than all the rest of a batch. */
+function joined(texts: ReadonlyArray<string | null>): string {
+  let out = ''
+  for (const text of texts) {
+    out += text === null ? NONE : hasUnfit(text) ? text.replace(UNFIT, '\uFFFD') : text
+    out += SEPARATOR
+  }
+  return out
 }
 
 type Field = (op: LedgerOp) => string
@@ -46,7 +65,6 @@ const OP_FIELDS: readonly Field[] = [
   (op) => String(spec(op).amount(op)),
   (op) => String(spec(op).minimum(op)),
   (op) => String(spec(op).ttl(op)),
-  (op) => quote(spec(op).note(op)),
 ]
 
 const RECEIPT_FIELDS: ReadonlyArray<(r: ReceiptRecord) => string> = [
@@ -60,7 +78,6 @@ const RECEIPT_FIELDS: ReadonlyArray<(r: ReceiptRecord) => string> = [
   (r) => quote(r.model),
   (r) => String(r.chargeNano),
   (r) => `"${isoTime(r.createdAtMs)}"`,
-  (r) => quote(r.document),
 ]
 
 /** @returns the 21 parameters of APPLY_SQL */
@@ -77,8 +94,10 @@ export function encodeBatch(processId: string, ops: readonly LedgerOp[]): string
   return [
     processId,
     ...OP_FIELDS.map((field) => column(ops, field)),
+    joined(ops.map((op) => spec(op).note(op))),
     `{${indexes.join(',')}}`,
     ...RECEIPT_FIELDS.map((field) => `{${receipts.map(field).join(',')}}`),
+    joined(receipts.map((receipt) => receipt.document)),
   ]
 }
 

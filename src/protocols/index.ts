@@ -1,9 +1,9 @@
 import { anthropicMessages } from './anthropic-messages/index.ts'
+import { geminiEmbed } from './embeddings/gemini.ts'
+import { openaiEmbeddings } from './embeddings/openai.ts'
 import { geminiGenerate } from './gemini-generate/index.ts'
 import { openaiChatProtocol } from './openai-chat/index.ts'
 import { openaiResponses } from './openai-responses/index.ts'
-import { geminiEmbed } from './embeddings/gemini.ts'
-import { openaiEmbeddings } from './embeddings/openai.ts'
 import type { EMBED_NAMES, Protocol, ProtocolName } from './protocol.ts'
 
 /** Every wire format. The conformance suite runs over this table, so none can be added untested. */

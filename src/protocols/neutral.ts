@@ -23,9 +23,24 @@ export interface Citation {
 }
 
 export type NeutralPart =
-  | { readonly kind: 'text'; readonly text: string; readonly cache?: CacheTtl; readonly citations?: readonly Citation[] }
-  | { readonly kind: 'image'; readonly source: MediaSource; readonly detail?: string; readonly cache?: CacheTtl }
-  | { readonly kind: 'file'; readonly source: MediaSource; readonly name: string | null; readonly cache?: CacheTtl }
+  | {
+      readonly kind: 'text'
+      readonly text: string
+      readonly cache?: CacheTtl
+      readonly citations?: readonly Citation[]
+    }
+  | {
+      readonly kind: 'image'
+      readonly source: MediaSource
+      readonly detail?: string
+      readonly cache?: CacheTtl
+    }
+  | {
+      readonly kind: 'file'
+      readonly source: MediaSource
+      readonly name: string | null
+      readonly cache?: CacheTtl
+    }
   | { readonly kind: 'audio'; readonly format: string; readonly base64: string }
   /** `arguments` is JSON text as the model wrote it; '' means none. `signature` must come back with the call (Gemini). */
   | {
@@ -81,7 +96,13 @@ export type NeutralToolChoice =
 export type NeutralFormat =
   | { readonly kind: 'text' }
   | { readonly kind: 'json' }
-  | { readonly kind: 'schema'; readonly name: string; readonly schema: JsonObject; readonly strict: boolean | null; readonly description: string | null }
+  | {
+      readonly kind: 'schema'
+      readonly name: string
+      readonly schema: JsonObject
+      readonly strict: boolean | null
+      readonly description: string | null
+    }
 
 export const EFFORTS = ['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max'] as const
 export type Effort = (typeof EFFORTS)[number]
@@ -136,7 +157,11 @@ export interface TokenLogprob {
   readonly token: string
   readonly logprob: number
   readonly bytes: readonly number[] | null
-  readonly top: readonly { readonly token: string; readonly logprob: number; readonly bytes: readonly number[] | null }[]
+  readonly top: readonly {
+    readonly token: string
+    readonly logprob: number
+    readonly bytes: readonly number[] | null
+  }[]
 }
 
 export interface NeutralChoice {
@@ -163,8 +188,18 @@ export interface NeutralAnswer {
  * or the choice finishes; parallel tool calls are told apart by `index`, which counts from 0 in order of appearance.
  */
 export type NeutralEvent =
-  | { readonly kind: 'start'; readonly id: string; readonly model: string; readonly createdSeconds: number | null }
-  | { readonly kind: 'text'; readonly choice: number; readonly text: string; readonly logprobs?: readonly TokenLogprob[] }
+  | {
+      readonly kind: 'start'
+      readonly id: string
+      readonly model: string
+      readonly createdSeconds: number | null
+    }
+  | {
+      readonly kind: 'text'
+      readonly choice: number
+      readonly text: string
+      readonly logprobs?: readonly TokenLogprob[]
+    }
   | { readonly kind: 'citation'; readonly choice: number; readonly citation: Citation }
   | { readonly kind: 'refusal'; readonly choice: number; readonly text: string }
   | { readonly kind: 'reasoning'; readonly choice: number; readonly text: string }
@@ -178,8 +213,20 @@ export type NeutralEvent =
       readonly id?: string
       readonly origin: string
     }
-  | { readonly kind: 'tool_begin'; readonly choice: number; readonly index: number; readonly id: string; readonly name: string; readonly signature?: string }
-  | { readonly kind: 'tool_arguments'; readonly choice: number; readonly index: number; readonly fragment: string }
+  | {
+      readonly kind: 'tool_begin'
+      readonly choice: number
+      readonly index: number
+      readonly id: string
+      readonly name: string
+      readonly signature?: string
+    }
+  | {
+      readonly kind: 'tool_arguments'
+      readonly choice: number
+      readonly index: number
+      readonly fragment: string
+    }
   | { readonly kind: 'finish'; readonly choice: number; readonly finish: Finish; readonly finishRaw: string }
   /** Cumulative: the last one counts. */
   | { readonly kind: 'usage'; readonly usage: ReadUsage; readonly serviceTier: string | null }
@@ -193,6 +240,8 @@ export type EncodeResult =
   /** Leaving the member out would change what was asked for: the caller must be told. */
   | { readonly ok: false; readonly param: string; readonly problem: string }
 
-export type DecodeResult<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly param: string; readonly problem: string }
+export type DecodeResult<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly param: string; readonly problem: string }
 
 export type { Json }

@@ -10,7 +10,12 @@ import type { UsageResult } from './usage.ts'
  * A new format is a folder that fills in this interface and a row in `index.ts`; the conformance suite runs over all.
  */
 
-export const PROTOCOL_NAMES = ['openai-chat', 'openai-responses', 'anthropic-messages', 'gemini-generate'] as const
+export const PROTOCOL_NAMES = [
+  'openai-chat',
+  'openai-responses',
+  'anthropic-messages',
+  'gemini-generate',
+] as const
 export type ProtocolName = (typeof PROTOCOL_NAMES)[number]
 
 /** Formats that generate nothing but speak the same interface: they have no streams. */
@@ -205,7 +210,10 @@ export interface Protocol<F extends RequestFacts = RequestFacts, Q = NeutralRequ
   /** Headers of the caller that go through unchanged on a route of the same protocol, lower case. */
   readonly forwardedHeaders: readonly string[]
   /** Members to set in the caller's own bytes on a route of the same protocol. */
-  passEdits(request: F, call: UpstreamCallInput & { readonly maxOutputTokens: number | null }): readonly MemberEdit[]
+  passEdits(
+    request: F,
+    call: UpstreamCallInput & { readonly maxOutputTokens: number | null },
+  ): readonly MemberEdit[]
   encodeRequest(request: Q, call: EncodeCallInput): EncodeResult
   readAnswer(text: string): AnswerResult
   decodeAnswer(body: JsonObject): DecodeResult<A>

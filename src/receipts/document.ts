@@ -16,7 +16,9 @@ export interface ReceiptDocument {
   readonly org: Named
   readonly project: Named
   readonly key: { readonly id: string; readonly label: string; readonly prefix: string }
-  readonly run?: { readonly id: string; readonly name: string; readonly step?: string | undefined } | undefined
+  readonly run?:
+    | { readonly id: string; readonly name: string; readonly step?: string | undefined }
+    | undefined
   readonly endpoint: string
   readonly streamed: boolean
   readonly idempotency?: string | undefined

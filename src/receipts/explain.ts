@@ -153,12 +153,30 @@ const FLAG_TEXT: Readonly<Record<ReceiptFlag, Text>> = {
     en: 'the provider did not say how cache writes split by lifetime; priced as five-minute writes',
     zh: '服务商未说明缓存写入的时长拆分，按 5 分钟写入计价',
   },
-  provider_repriced: { en: 'the provider gave a fallback credit that counts alone cannot show', zh: '服务商给予了回退抵扣，仅凭用量无法体现' },
-  other_models_used: { en: 'other models took part in the answer and are priced as their own', zh: '其他模型参与了答复，按各自价格计费' },
-  reasoning_inside_output: { en: 'reasoning was reported inside the output where it usually is beside', zh: '推理词元报告在输出之内，而通常在输出之外' },
-  cached_modalities_unknown: { en: 'which cached tokens were text and which media was not reported', zh: '未报告缓存词元中文本与媒体各占多少' },
-  media_overlaps_cache: { en: 'reported media and cached tokens overlap', zh: '报告的媒体词元与缓存词元有重叠' },
-  image_generation_beside: { en: 'images were generated beside the answer and reported apart', zh: '答复之外另有图像生成，单独报告' },
+  provider_repriced: {
+    en: 'the provider gave a fallback credit that counts alone cannot show',
+    zh: '服务商给予了回退抵扣，仅凭用量无法体现',
+  },
+  other_models_used: {
+    en: 'other models took part in the answer and are priced as their own',
+    zh: '其他模型参与了答复，按各自价格计费',
+  },
+  reasoning_inside_output: {
+    en: 'reasoning was reported inside the output where it usually is beside',
+    zh: '推理词元报告在输出之内，而通常在输出之外',
+  },
+  cached_modalities_unknown: {
+    en: 'which cached tokens were text and which media was not reported',
+    zh: '未报告缓存词元中文本与媒体各占多少',
+  },
+  media_overlaps_cache: {
+    en: 'reported media and cached tokens overlap',
+    zh: '报告的媒体词元与缓存词元有重叠',
+  },
+  image_generation_beside: {
+    en: 'images were generated beside the answer and reported apart',
+    zh: '答复之外另有图像生成，单独报告',
+  },
   web_searches_counted: { en: 'web searches were counted from the answer', zh: '网络搜索次数由答复内容计得' },
   written_off: {
     en: 'the part above the hold was written off to the operator',

@@ -213,21 +213,35 @@ test('embeddings are served across formats and billed by their input', async (t)
 })
 
 test('a caller who leaves an Anthropic stream pays for what was delivered, not for the one token of its first event', async (t) => {
-  const forge = await startForge(t, { config: testConfig({ m: { protocol: 'anthropic', ordinary: ['words=400, delay=5'] } }) })
+  const forge = await startForge(t, {
+    config: testConfig({ m: { protocol: 'anthropic', ordinary: ['words=400, delay=5'] } }),
+  })
   const account = await forge.account()
   const stop = new AbortController()
   const response = await fetch(`${forge.url}/v1/messages`, {
     method: 'POST',
     signal: stop.signal,
-    headers: { 'x-api-key': account.key, 'anthropic-version': '2023-06-01', 'content-type': 'application/json' },
-    body: JSON.stringify({ model: 'm', max_tokens: 1_000, stream: true, messages: [{ role: 'user', content: QUESTION }] }),
+    headers: {
+      'x-api-key': account.key,
+      'anthropic-version': '2023-06-01',
+      'content-type': 'application/json',
+    },
+    body: JSON.stringify({
+      model: 'm',
+      max_tokens: 1_000,
+      stream: true,
+      messages: [{ role: 'user', content: QUESTION }],
+    }),
   })
   const reader = response.body?.getReader()
   for (let bytes = 0; bytes < 6_000; ) bytes += (await reader?.read())?.value?.length ?? 6_000
   stop.abort()
   const receipt = await forge.receipt(response.headers.get('x-request-id'))
   assert.equal(receipt.settlement, 'client_left')
-  assert.ok((receipt.usage?.output ?? 0) > 10 && (receipt.usage?.output ?? 0) < 400, JSON.stringify(receipt.usage))
+  assert.ok(
+    (receipt.usage?.output ?? 0) > 10 && (receipt.usage?.output ?? 0) < 400,
+    JSON.stringify(receipt.usage),
+  )
   assert.notEqual(receipt.usage?.source, 'reported')
   await forge.settled()
   await forge.audit()

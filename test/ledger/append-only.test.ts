@@ -151,7 +151,7 @@ test('temporary objects that bear the names of ours do not run inside the ledger
   const verdict = await session.one<{ verdict: string }>(
     `select verdict::pg_catalog.text as verdict from ledger.apply('${id}', ${one('8', 'int2')}, ${one(`'${org}'`, 'uuid')},
       ${one(`'${id}'`, 'uuid')}, ${one(String(account_id), 'int8')}, ${one('5', 'int8')}, ${one('0', 'int8')},
-      ${one('0', 'int4')}, ${one(`'x'`, 'text')}, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')`,
+      ${one('0', 'int4')}, 'x' || chr(30), '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '')`,
   )
   assert.equal(verdict.verdict, '{0}')
   await session.query(`select ledger.beat('${id}')`)

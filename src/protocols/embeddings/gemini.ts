@@ -17,7 +17,9 @@ function textOf(request: Json | undefined): string | null {
   const content = isObject(request) ? request['content'] : undefined
   const parts = isObject(content) ? content['parts'] : undefined
   if (!isArray(parts)) return null
-  const texts = parts.map((part) => (isObject(part) && typeof part['text'] === 'string' ? part['text'] : null))
+  const texts = parts.map((part) =>
+    isObject(part) && typeof part['text'] === 'string' ? part['text'] : null,
+  )
   return texts.every((text) => text !== null) ? texts.join('') : null
 }
 
@@ -27,7 +29,9 @@ function requestsOf(body: JsonObject): readonly Json[] {
 
 function dimensionsOf(body: JsonObject): number | null {
   const [first] = requestsOf(body)
-  const value = isObject(first) ? (first['outputDimensionality'] ?? first['output_dimensionality']) : undefined
+  const value = isObject(first)
+    ? (first['outputDimensionality'] ?? first['output_dimensionality'])
+    : undefined
   return isCount(value) && value > 0 ? value : null
 }
 
@@ -48,21 +52,28 @@ export const geminiEmbed: EmbedProtocol<GeminiEmbedFacts> = {
     if (requests.length === 0) return { ok: false, param: 'requests', problem: 'must not be empty' }
     if (requests.some((request) => textOf(request) === null))
       return { ok: false, param: 'content.parts', problem: 'must hold texts' }
-    return { ok: true, request: { ...embedFacts(path?.model ?? '', byteLength, requests.length), batch: isBatch(body) } }
+    return {
+      ok: true,
+      request: { ...embedFacts(path?.model ?? '', byteLength, requests.length), batch: isBatch(body) },
+    }
   },
-  estimateInput: (body) => requestsOf(body).reduce<number>((sum, request) => sum + estimateTextTokens(textOf(request) ?? ''), 0),
+  estimateInput: (body) =>
+    requestsOf(body).reduce<number>((sum, request) => sum + estimateTextTokens(textOf(request) ?? ''), 0),
   decodeRequest: (body) => ({
     ok: true,
     value: {
       inputs: requestsOf(body).map((request) => textOf(request) ?? ''),
       dimensions: dimensionsOf(body),
-      dropped: ['taskType', 'title'].filter((name) => requestsOf(body).some((request) => isObject(request) && request[name] !== undefined)),
+      dropped: ['taskType', 'title'].filter((name) =>
+        requestsOf(body).some((request) => isObject(request) && request[name] !== undefined),
+      ),
     },
   }),
   encodeAnswer(answer, context) {
     const tf = context.annotate()
     const usageMetadata = { promptTokenCount: answer.inputTokens ?? 0, ...(tf === null ? {} : { tf }) }
-    if (isBatch(context.requestBody)) return { embeddings: answer.vectors.map((values) => ({ values: [...values] })), usageMetadata }
+    if (isBatch(context.requestBody))
+      return { embeddings: answer.vectors.map((values) => ({ values: [...values] })), usageMetadata }
     return { embedding: { values: [...(answer.vectors[0] ?? [])] }, usageMetadata }
   },
   errorAnswer: (error) => geminiGenerate.errorAnswer(error),
@@ -87,28 +98,52 @@ export const geminiEmbed: EmbedProtocol<GeminiEmbedFacts> = {
     const parsed = parseJson(text)
     if (!parsed.ok || !isObject(parsed.value)) return { ok: false, message: 'the answer is not JSON' }
     const body = parsed.value
-    if (!isArray(body['embeddings']) && !isObject(body['embedding'])) return { ok: false, message: 'the answer has no embeddings' }
+    if (!isArray(body['embeddings']) && !isObject(body['embedding']))
+      return { ok: false, message: 'the answer has no embeddings' }
     return {
       ok: true,
-      answer: { usage: body['usageMetadata'], servedModel: null, serviceTier: null, hasOutput: true, tokensEstimated: 0, body },
+      answer: {
+        usage: body['usageMetadata'],
+        servedModel: null,
+        serviceTier: null,
+        hasOutput: true,
+        tokensEstimated: 0,
+        body,
+      },
     }
   },
   decodeAnswer(body) {
     const list = isArray(body['embeddings']) ? body['embeddings'] : [body['embedding'] ?? null]
     const vectors = list.map(vectorOf)
-    if (vectors.some((vector) => vector === null)) return { ok: false, param: 'embeddings', problem: 'holds no vectors' }
+    if (vectors.some((vector) => vector === null))
+      return { ok: false, param: 'embeddings', problem: 'holds no vectors' }
     const usage = body['usageMetadata']
     const tokens = isObject(usage) ? usage['promptTokenCount'] : undefined
     return {
       ok: true,
-      value: { model: null, vectors: vectors as (readonly number[])[], inputTokens: isCount(tokens) ? tokens : null, dropped: [] },
+      value: {
+        model: null,
+        vectors: vectors as (readonly number[])[],
+        inputTokens: isCount(tokens) ? tokens : null,
+        dropped: [],
+      },
     }
   },
   readUsage(raw) {
     if (raw === undefined || raw === null) return { kind: 'missing' }
     const tokens = isObject(raw) ? raw['promptTokenCount'] : undefined
     if (!isCount(tokens)) return { kind: 'invalid' }
-    return { kind: 'reported', usage: { counts: tokens === 0 ? {} : { input: tokens }, reasoning: null, calls: {}, others: [], exact: true, flags: [] } }
+    return {
+      kind: 'reported',
+      usage: {
+        counts: tokens === 0 ? {} : { input: tokens },
+        reasoning: null,
+        calls: {},
+        others: [],
+        exact: true,
+        flags: [],
+      },
+    }
   },
   readError: (text) => geminiGenerate.readError(text),
 }

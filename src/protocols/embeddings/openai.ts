@@ -19,8 +19,10 @@ export interface EmbedFacts extends RequestFacts {
 function inputFault(input: Json | undefined): string | null {
   if (typeof input === 'string') return input === '' ? 'must not be empty' : null
   if (!isArray(input) || input.length === 0) return 'must be a text or a list of texts'
-  if (input.length > INPUTS_MAX && typeof input[0] !== 'number') return `must have at most ${INPUTS_MAX} texts`
-  const fits = (item: Json): boolean => typeof item === 'string' || isCount(item) || (isArray(item) && item.every(isCount))
+  if (input.length > INPUTS_MAX && typeof input[0] !== 'number')
+    return `must have at most ${INPUTS_MAX} texts`
+  const fits = (item: Json): boolean =>
+    typeof item === 'string' || isCount(item) || (isArray(item) && item.every(isCount))
   return input.every(fits) ? null : 'must hold texts or token ids only'
 }
 
@@ -41,7 +43,8 @@ export function embedFacts(model: string, byteLength: number, inputs: number): E
 
 function readRequest(body: JsonObject, byteLength: number): RequestResult<EmbedFacts> {
   const model = body['model']
-  if (typeof model !== 'string' || model === '') return { ok: false, param: 'model', problem: 'must name a model' }
+  if (typeof model !== 'string' || model === '')
+    return { ok: false, param: 'model', problem: 'must name a model' }
   const input = body['input']
   const problem = inputFault(input)
   if (problem !== null) return { ok: false, param: 'input', problem }
@@ -56,7 +59,8 @@ function readRequest(body: JsonObject, byteLength: number): RequestResult<EmbedF
 
 function estimateInput(body: JsonObject): number {
   const input = body['input']
-  const one = (item: Json): number => (typeof item === 'string' ? estimateTextTokens(item) : isArray(item) ? item.length : 1)
+  const one = (item: Json): number =>
+    typeof item === 'string' ? estimateTextTokens(item) : isArray(item) ? item.length : 1
   return isArray(input) ? input.reduce<number>((sum, item) => sum + one(item), 0) : one(input ?? '')
 }
 
@@ -116,7 +120,14 @@ export const openaiEmbeddings: EmbedProtocol<EmbedFacts> = {
     if (!inputs.every((item) => typeof item === 'string'))
       return { ok: false, param: 'input', problem: 'must be text: token ids belong to one tokenizer' }
     const dimensions = body['dimensions']
-    return { ok: true, value: { inputs: inputs as string[], dimensions: isCount(dimensions) ? dimensions : null, dropped: body['user'] === undefined ? [] : ['user'] } }
+    return {
+      ok: true,
+      value: {
+        inputs: inputs as string[],
+        dimensions: isCount(dimensions) ? dimensions : null,
+        dropped: body['user'] === undefined ? [] : ['user'],
+      },
+    }
   },
   encodeAnswer: (answer, context) => encodeAnswer(answer, context.requestBody, context.annotate()),
   errorAnswer: (error) => openaiChatProtocol.errorAnswer(error),
@@ -124,7 +135,9 @@ export const openaiEmbeddings: EmbedProtocol<EmbedFacts> = {
   callHeaders: (apiKey) => ({ authorization: `Bearer ${apiKey}` }),
   forwardedHeaders: ['openai-beta'],
   passEdits(facts, call): readonly MemberEdit[] {
-    return facts.model === call.upstreamModel ? [] : [{ name: 'model', json: JSON.stringify(call.upstreamModel) }]
+    return facts.model === call.upstreamModel
+      ? []
+      : [{ name: 'model', json: JSON.stringify(call.upstreamModel) }]
   },
   encodeRequest: (request, call) => ({
     ok: true,
@@ -159,7 +172,17 @@ export const openaiEmbeddings: EmbedProtocol<EmbedFacts> = {
     if (raw === undefined || raw === null) return { kind: 'missing' }
     const tokens = isObject(raw) ? raw['prompt_tokens'] : undefined
     if (!isCount(tokens)) return { kind: 'invalid' }
-    return { kind: 'reported', usage: { counts: tokens === 0 ? {} : { input: tokens }, reasoning: null, calls: {}, others: [], exact: true, flags: [] } }
+    return {
+      kind: 'reported',
+      usage: {
+        counts: tokens === 0 ? {} : { input: tokens },
+        reasoning: null,
+        calls: {},
+        others: [],
+        exact: true,
+        flags: [],
+      },
+    }
   },
   readError: (text) => openaiChatProtocol.readError(text),
 }

@@ -82,7 +82,7 @@ test('text, refusals, reasoning and calls of every kind come out', () => {
       kind: 'tool_call',
       id: 'call_b5',
       name: 'local_shell',
-      arguments: '{"command":["ls","-a"],"env":{},"working_directory":"/home/keeper"}',
+      arguments: '{"command":["ls","-a"],"env":{},"working_directory":"/harbour"}',
     },
   ])
   assert.deepEqual(of('refusal.json'), [{ kind: 'refusal', text: 'I will not help to pick that lock.' }])
@@ -125,7 +125,7 @@ test('calls go back in the kind and namespace that their tools were declared in'
     type: 'exec',
     command: ['ls', '-a'],
     env: {},
-    working_directory: '/home/keeper',
+    working_directory: '/harbour',
   })
   const plain = encodeAnswer(decoded(json(fixture('custom-tool.json'))), context())
   assert.equal((plain['output'] as readonly JsonObject[])[0]?.['type'], 'function_call')

@@ -1,5 +1,6 @@
 import { isArray, isObject, type Json, type JsonObject } from '../../kernel/index.ts'
 import { declarations, identityOf } from './names.ts'
+import { isDispensable } from './tools.ts'
 
 /** What a request can cost at most on its way in, before anything is sent. */
 
@@ -55,7 +56,11 @@ const HELD_THERE = ['previous_response_id', 'conversation', 'prompt']
 export function inputTokensMax(body: JsonObject, byteLength: number): number {
   const { input } = body
   const items = isArray(input) ? input : []
-  const hosted = declarations(body).some((declaration) => identityOf(declaration) === null)
+  // What a hosted tool finds is input too. Codex sends one that finds nothing in the web with every request of most
+  // models: for that one alone a hold of the whole context would be out of all proportion.
+  const hosted = declarations(body).some(
+    (declaration) => identityOf(declaration) === null && !isDispensable(declaration.tool),
+  )
   const remote = hosted || HELD_THERE.some((name) => isThere(body[name]))
   return items.reduce<number>(
     (sum, item) => sum + itemTokens(item),

@@ -102,6 +102,11 @@ function shellArguments(action: Json | undefined): string {
   return JSON.stringify(Object.fromEntries(given))
 }
 
+/** Two kinds of items may leave their type out. */
+function untyped(item: JsonObject): string {
+  return item['role'] === undefined && typeof item['id'] === 'string' ? 'item_reference' : 'message'
+}
+
 type ToolResult = Extract<NeutralPart, { kind: 'tool_result' }>
 
 const isResult = (part: NeutralPart): part is ToolResult => part.kind === 'tool_result'
@@ -126,7 +131,7 @@ export class InputReader {
       this.notes.refuse(path, 'must be an item')
       return
     }
-    const type = typeof item['type'] === 'string' ? item['type'] : 'message'
+    const type = typeof item['type'] === 'string' ? item['type'] : untyped(item)
     this.notes.dropUnread(item, READ_OF_ITEM, 'input[].')
     if (type === 'message') this.readMessage(item, path)
     else if (type === 'agent_message')

@@ -17,6 +17,7 @@ const RESPONSE_BYTES_MAX = 64 * 1024 * 1024
 const SPECIAL = ['"response":', '"item":', '"error"', '"partial_image_b64":'].map((text) => Buffer.from(text))
 const DONE_TYPES = new Set(['response.completed', 'response.incomplete'])
 const FAILED_TYPES = new Set(['response.failed', 'response.cancelled', 'error'])
+const NO_BYTES = Buffer.alloc(0)
 const LF = 0x0a
 const CR = 0x0d
 
@@ -40,7 +41,7 @@ function wholeEvent(rest: Buffer): Buffer | null {
 class Carry {
   private pieces: Buffer[] = []
   private length = 0
-  private tail: Buffer = Buffer.alloc(0)
+  private tail: Buffer = NO_BYTES
 
   get tooLong(): boolean {
     return this.length > RESPONSE_BYTES_MAX
@@ -48,30 +49,38 @@ class Carry {
 
   /** @returns the bytes up to the end of the last whole event; null when no event ends here */
   add(chunk: Buffer): Buffer | null {
+    if (chunk.length === 0) return null
+    if (this.pieces.length === 0) return this.split(chunk)
     // A blank line may have begun in the chunk before: the longest is CR LF CR LF.
-    const seam = Buffer.concat([this.tail, chunk.subarray(0, 3)])
-    const ends = lastEventEnd(chunk) > 0 || lastEventEnd(seam) > 0
+    const ends = lastEventEnd(chunk) > 0 || lastEventEnd(Buffer.concat([this.tail, chunk.subarray(0, 3)])) > 0
     if (!ends) {
       this.keep(chunk)
       return null
     }
-    const bytes = this.pieces.length === 0 ? chunk : Buffer.concat([...this.pieces, chunk])
-    const end = lastEventEnd(bytes)
+    const bytes = Buffer.concat([...this.pieces, chunk])
     this.pieces = []
     this.length = 0
-    this.tail = Buffer.alloc(0)
-    if (end < bytes.length) this.keep(bytes.subarray(end))
-    return end === 0 ? null : bytes.subarray(0, end)
+    this.tail = NO_BYTES
+    return this.split(bytes)
   }
 
   take(): Buffer | null {
     const { pieces } = this
     this.pieces = []
     this.length = 0
+    this.tail = NO_BYTES
     return pieces.length === 0 ? null : Buffer.concat(pieces)
   }
 
+  private split(bytes: Buffer): Buffer | null {
+    const end = lastEventEnd(bytes)
+    if (end === bytes.length) return bytes
+    this.keep(bytes.subarray(end))
+    return end === 0 ? null : bytes.subarray(0, end)
+  }
+
   private keep(chunk: Buffer): void {
+    if (chunk.length === 0) return
     this.pieces.push(chunk)
     this.length += chunk.length
     const joined = Buffer.concat([this.tail, chunk.subarray(-4)])

@@ -101,7 +101,7 @@ function readTool(declaration: Declaration, notes: Notes): NeutralTool | null {
  * Tools that run at OpenAI and that a request may do without: `web_search` without access to the web, which Codex sends
  * with every request of a model that it does not know, and a search for tools that are all declared anyhow.
  */
-function isDispensable(tool: JsonObject): boolean {
+export function isDispensable(tool: JsonObject): boolean {
   const { type } = tool
   if (type === 'web_search') return tool['external_web_access'] === false
   return type === 'tool_search'
