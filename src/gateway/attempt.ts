@@ -37,9 +37,7 @@ export interface CallOptions {
   /** Writes status and headers of a stream; called once, right before its first byte. */
   readonly beginStream: (res: ServerResponse, contentType: string) => void
   readonly annotate: (usage: Json, reading: Reading) => JsonObject | null
-  /**
-   * Output so far: false when the stream went past what is held and must end; a promise while more is being asked for.
-   */
+  /** Output so far: false when the stream went past what is held and must end; a promise while more is asked for. */
   readonly mayGoOn: (tokensEstimated: number, events: number) => boolean | Promise<boolean>
   /** A failure after the stream has begun, as the caller is told of it. */
   readonly streamFault: (timeout: boolean) => WireError
