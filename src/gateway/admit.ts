@@ -196,7 +196,12 @@ export async function admit(deps: GatewayDeps, inbound: Inbound): Promise<StageR
   const { key, facts, exchange } = inbound
   // Its usage would come after the answer to this call, when nobody asks for it any more.
   if (exchange.call.endpoint === 'openai.responses' && inbound.body['background'] === true)
-    return { ok: false, fault: fault('unsupported_parameter', '"background" is not supported; stream the response instead.', { param: 'background' }) }
+    return {
+      ok: false,
+      fault: fault('unsupported_parameter', '"background" is not supported; stream the response instead.', {
+        param: 'background',
+      }),
+    }
   const snapshot = deps.catalog.snapshot()
   const asked = askedModel(snapshot, facts.model, header(exchange.req, 'x-tf-route'))
   const refused = modelFault(key, asked, facts.model)

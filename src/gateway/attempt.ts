@@ -3,7 +3,7 @@ import type { Dispatcher } from 'undici'
 import type { Channel } from '../catalog/index.ts'
 import type { Clock, Json, JsonObject } from '../kernel/index.ts'
 import type { FeedResult, Protocol, WireError } from '../protocols/index.ts'
-import { failedAnswer, failedTransport, readRetryAfterMs, transportCode } from './classify.ts'
+import { failedAnswer, failedTransport, readRetryAfterMs, secretsOf, transportCode } from './classify.ts'
 import type { Delivery } from './delivery.ts'
 import { Timekeeper, type TimeoutKind } from './timekeeper.ts'
 import type { AttemptOutcome, Reading } from './types.ts'
@@ -70,12 +70,6 @@ export interface UpstreamCall {
   delivered(): number
 }
 
-/** What must not reach a customer in an upstream's words: its key, and where it is. */
-function secretsOf(channel: Channel): readonly string[] {
-  const { host, hostname } = new URL(channel.baseUrl)
-  return [channel.apiKey, host, hostname]
-}
-
 type Headers = Readonly<Record<string, string | string[] | undefined>>
 
 class Call implements Dispatcher.DispatchHandler, UpstreamCall {
@@ -93,7 +87,6 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
   private sending = false
   private firstTokenMs: number | null = null
   private settled = false
-  /** More is being asked of the ledger for a stream that has used up its window. */
   private asking = false
   private wasWhole = false
   private delivery: Delivery | null = null

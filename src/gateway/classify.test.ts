@@ -73,7 +73,8 @@ test('retry-after is read in its three forms, bounded, and nonsense is ignored',
 })
 
 test("only what the caller did wrong ends the request; the operator's own trouble never does", () => {
-  const judge = (status: number) => failedAnswer({ upstreamCode: null, status, message: 'm', secrets: [], retryAfterMs: null })
+  const judge = (status: number) =>
+    failedAnswer({ upstreamCode: null, status, message: 'm', secrets: [], retryAfterMs: null })
   for (const status of [400, 413, 415, 422]) assert.ok(judge(status).final !== null, `${status}`)
   for (const status of [
     301, 307, 401, 402, 403, 404, 405, 408, 409, 418, 429, 500, 501, 502, 503, 504, 529, 599,

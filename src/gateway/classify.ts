@@ -1,3 +1,4 @@
+import type { Channel } from '../catalog/index.ts'
 import type { AttemptOutcome } from './types.ts'
 
 /** What an upstream's refusal or a transport fault means for the request: whose fault it is, and whether to go on. */
@@ -33,6 +34,12 @@ const SECRETS: ReadonlyArray<readonly [RegExp, string]> = [
   [/https?:\/\/[^\s"')]+/gi, '[address]'],
   [/\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?\b/g, '[address]'],
 ]
+
+/** What must not reach a customer in an upstream's words: its key, and where it is. */
+export function secretsOf(channel: Channel): readonly string[] {
+  const { host, hostname } = new URL(channel.baseUrl)
+  return [channel.apiKey, host, hostname]
+}
 
 export function redact(message: string, secrets: readonly string[] = []): string {
   let text = message.slice(0, 2_000)

@@ -11,6 +11,7 @@ import {
   splitEvents,
   type WireError,
 } from '../protocols/index.ts'
+import type { Inbound } from './types.ts'
 
 /**
  * What the caller gets of an upstream's stream: the bytes as they are where both speak one format, or the same events
@@ -107,4 +108,16 @@ export function translateAnswer(
   const decoded = upstream.decodeAnswer(body)
   if (!decoded.ok) return null
   return { body: caller.encodeAnswer(decoded.value, context), dropped: decoded.value.dropped }
+}
+
+/** What an encoder of the caller's format needs to know of the request. */
+export function contextOf(inbound: Inbound): Omit<EncoderContext, 'annotate' | 'frame'> {
+  const { exchange, facts, body } = inbound
+  return {
+    requestId: exchange.publicId,
+    requestedModel: facts.model,
+    createdSeconds: Math.floor(exchange.startedAtMs / 1000),
+    wantsUsage: facts.wantsUsage,
+    requestBody: body,
+  }
 }

@@ -103,7 +103,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     owns: (_method, path) => OWNED.test(path),
     handle: (req, res) => handle(deps, () => leaving, req, res),
     // A hold of a request that still runs here is ended by that request, however late its renewals are.
-    recover: (hold) => (deps.openHolds.has(hold.id) ? Promise.resolve() : recover(deps, hold)),
+    recover: (hold) => (hold.own && deps.openHolds.has(hold.id) ? Promise.resolve() : recover(deps, hold)),
     counters,
     openHolds: () => deps.openHolds.size,
     async drain(patienceMs) {

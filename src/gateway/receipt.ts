@@ -254,9 +254,10 @@ function modelMismatch(attempts: readonly AttemptRecord[]): boolean {
 /** The provider's own words, bounded: a document must stay small whatever an upstream writes. */
 const RAW_USAGE_MAX = 4_000
 
-function rawUsageOf(raw: Json | null): { raw?: Json } {
+/** @param size of the whole answer: the usage is no larger than what it is in */
+function rawUsageOf(raw: Json | null, size: number): { raw?: Json } {
   if (raw === null) return {}
-  return JSON.stringify(raw).length <= RAW_USAGE_MAX ? { raw } : {}
+  return size <= RAW_USAGE_MAX || JSON.stringify(raw).length <= RAW_USAGE_MAX ? { raw } : {}
 }
 
 export function composeDocument(
@@ -294,7 +295,7 @@ export function composeDocument(
             webSearches:
               priced.usage.calls.web_search === undefined ? undefined : priced.usage.calls.web_search,
             source: priced.usage.source,
-            ...rawUsageOf(reading?.rawUsage ?? null),
+            ...rawUsageOf(reading?.rawUsage ?? null, reading?.bytesRead ?? 0),
           },
     charge: priced.charge === null ? undefined : priced.charge,
     noCharge: priced.noCharge === null ? undefined : priced.noCharge,

@@ -1,29 +1,23 @@
 import type { ServerResponse } from 'node:http'
 import { type Fault, fault } from '../contract/index.ts'
-import { errorText, type JsonObject, storableJson } from '../kernel/index.ts'
-import type { EncoderContext, Protocol } from '../protocols/index.ts'
+import { errorText, type JsonObject } from '../kernel/index.ts'
+import type { Protocol } from '../protocols/index.ts'
 import type { DecisionReason } from '../receipts/index.ts'
 import { Allowance } from './allowance.ts'
+import { annotation } from './annotation.ts'
 import { faultAnswer, sendFault, wireError } from './answer.ts'
 import { type CallResult, callUpstream, type UpstreamCall } from './attempt.ts'
 import { failedTransport } from './classify.ts'
-import { createDelivery, translateAnswer } from './delivery.ts'
+import { contextOf, createDelivery, translateAnswer } from './delivery.ts'
 import type { GatewayDeps } from './deps.ts'
 import { failureFault } from './failure.ts'
-import { type HoldWindow, hold } from './hold.ts'
+import { droppedHeader, routeHeaders } from './headers.ts'
+import { hold } from './hold.ts'
 import type { Claim } from './idempotency.ts'
+import { intentOf } from './intent.ts'
 import { Outbound } from './outbound.ts'
-import { baseDocument } from './receipt.ts'
-import {
-  chargeHeaders,
-  type Finished,
-  meterRequest,
-  priceRequest,
-  refuse,
-  releaseHold,
-  type Settling,
-  settle,
-} from './settle.ts'
+import { chargeHeaders, type Finished, refuse, releaseHold, type Settling, settle } from './settle.ts'
+import { rememberResponse } from './stored.ts'
 import type {
   AttemptOutcome,
   AttemptRecord,
@@ -109,46 +103,6 @@ class RouteRun {
     return this.shortOfBalance && crossing ? 'crossed_for_balance' : plan.reason
   }
 
-  private intent(plan: RoutePlan, reason: DecisionReason, window: HoldWindow): string {
-    const { exchange, key, facts, idempotencyKey } = this.inbound
-    const { model, run } = this.planned.admitted
-    const base = baseDocument(
-      {
-        exchange,
-        key,
-        endpoint: exchange.call.endpoint,
-        streamed: facts.stream,
-        idempotencyKey,
-        requestedModel: facts.model,
-        catalogModel: model.name,
-        run,
-        planned: this.planned,
-        rejected: this.planned.rejected,
-        plan,
-        decisionReason: reason,
-        crossed: this.crossed(plan),
-        attempts: this.attempts,
-        skipped: this.skipped,
-        dropped: [],
-        hold: null,
-        maxOutputTokens: null,
-        lowered: false,
-      },
-      false,
-    )
-    return storableJson({
-      projectId: key.projectId,
-      apiKeyId: key.id,
-      runId: run?.id ?? null,
-      route: plan.route.name,
-      model: model.name,
-      priceVersion: plan.price.id,
-      serviceTier: facts.serviceTier,
-      inputTokensMax: window.inputTokensMax,
-      doc: { ...base, status: 'pending', ended: 0, latency: 0, attempts: [], settlement: 'recovered' },
-    })
-  }
-
   private crossed(plan: RoutePlan): boolean {
     return plan.route.bucket.id !== this.planned.routes[0]?.route.bucket.id
   }
@@ -158,7 +112,7 @@ class RouteRun {
     if (problem !== null) return problem
     const reason = this.reasonFor(plan)
     const result = await hold(this.deps, this.planned, plan, this.holds, (window) =>
-      this.intent(plan, reason, window),
+      intentOf(this.planned, plan, { reason, crossed: this.crossed(plan), window }),
     )
     this.holds++
     if (!result.ok) return result.fault
@@ -239,7 +193,14 @@ class RouteRun {
     // It was found able before the hold was made.
     if (!prepared.ok) throw new Error(prepared.fault.message)
     this.dropped = prepared.dropped
-    this.streamHeaders = this.headersFor(plan, channel)
+    this.streamHeaders = routeHeaders({
+      exchange,
+      plan,
+      channel,
+      attempt: this.attempts.length + 1,
+      lowered: held.lowered ? held.sentLimit : null,
+      dropped: prepared.dropped,
+    })
     const caller = exchange.call.protocol
     const frame = exchange.call.path !== null && !exchange.call.path.sse ? 'array' : 'sse'
     const call = callUpstream({
@@ -256,7 +217,7 @@ class RouteRun {
           upstream: prepared.protocol,
           facts,
           frame,
-          context: this.encoderContext(),
+          context: contextOf(inbound),
           annotate,
         }),
       res: this.res,
@@ -270,61 +231,29 @@ class RouteRun {
     this.call = call
     deps.calls.add(call)
     try {
-      return this.translated(await call.result, prepared.protocol, channel)
+      return this.translated(await call.result, prepared.protocol, held)
     } finally {
       deps.calls.delete(call)
     }
   }
 
-  private encoderContext(): Omit<EncoderContext, 'annotate' | 'frame'> {
-    const { exchange, facts, body } = this.inbound
-    return {
-      requestId: exchange.publicId,
-      requestedModel: facts.model,
-      createdSeconds: Math.floor(exchange.startedAtMs / 1000),
-      wantsUsage: facts.wantsUsage,
-      requestBody: body,
-    }
-  }
-
   /** A whole answer in the caller's format; one that cannot be read is a failure of its channel. */
-  private translated(result: CallResult, upstream: Protocol, channel: PlannedChannel): CallResult {
+  private translated(result: CallResult, upstream: Protocol, held: Held): CallResult {
     const { answer, outcome } = result
     const caller = this.inbound.exchange.call.protocol
     if (answer === null || outcome.kind !== 'served' || caller.name === upstream.name) return result
-    const { held } = this
-    const plan = held?.plan
-    const context: EncoderContext = {
-      ...this.encoderContext(),
-      annotate: () =>
-        held === null || plan === undefined ? null : this.annotate(plan, held, outcome.reading),
-    }
-    const translated = translateAnswer(caller, upstream, answer.body, context)
+    const annotate = (): JsonObject => this.annotate(held.plan, held, outcome.reading)
+    const translated = translateAnswer(caller, upstream, answer.body, {
+      ...contextOf(this.inbound),
+      annotate,
+    })
     if (translated === null) {
-      this.deps.log.warn({ channel: channel.target.channel.name }, 'an answer could not be translated')
-      return {
-        ...result,
-        outcome: failedTransport('protocol_error', false, outcome.reading.status),
-        answer: null,
-      }
+      const unreadable = failedTransport('protocol_error', false, outcome.reading.status)
+      return { ...result, outcome: unreadable, answer: null }
     }
     this.dropped = [...new Set([...this.dropped, ...translated.dropped])]
     const bytes = Buffer.from(JSON.stringify(translated.body))
     return { ...result, answer: { contentType: 'application/json', bytes, body: translated.body } }
-  }
-
-  private headersFor(plan: RoutePlan, channel: PlannedChannel): Record<string, string> {
-    const { held } = this
-    return {
-      'x-request-id': this.inbound.exchange.publicId,
-      'request-id': this.inbound.exchange.publicId,
-      'x-tf-route': plan.route.name,
-      'x-tf-bucket': plan.route.bucket.id,
-      'x-tf-channel': headerText(channel.target.channel.publicName),
-      'x-tf-attempts': String(this.attempts.length + 1),
-      ...(this.dropped.length === 0 ? {} : { 'x-tf-dropped': headerText(this.dropped.join(', ')) }),
-      ...(held?.lowered === true ? { 'x-tf-max-output-tokens': String(held.sentLimit) } : {}),
-    }
   }
 
   private readonly beginStream = (res: ServerResponse, contentType: string): void => {
@@ -333,23 +262,8 @@ class RouteRun {
     res.writeHead(200, { ...this.streamHeaders, 'content-type': contentType, 'cache-control': 'no-cache' })
   }
 
-  /** What the usage chunk says of the charge; left out when it would not be the whole truth yet. */
-  private annotate(plan: RoutePlan, held: Held, reading: Reading): JsonObject | null {
-    const ending: Ending = { kind: 'attempt', outcome: { kind: 'served', reading } }
-    const priced = priceRequest(
-      this.planned,
-      plan,
-      meterRequest(this.planned, held, ending),
-      reading.serviceTier,
-    )
-    const certain = priced.totalNano <= (this.allowance?.amountNano ?? held.heldNano)
-    return {
-      request_id: this.inbound.exchange.publicId,
-      bucket: plan.route.bucket.id,
-      currency: plan.route.bucket.currency,
-      charge: certain ? (priced.charge?.total ?? '0') : null,
-      route: plan.route.name,
-    }
+  private annotate(plan: RoutePlan, held: Held, reading: Reading): JsonObject {
+    return annotation(this.planned, plan, held, this.allowance?.amountNano ?? held.heldNano, reading)
   }
 
   // ---- endings ------------------------------------------------------------------------------------------------------
@@ -379,33 +293,10 @@ class RouteRun {
     if (result?.answer != null) this.sendAnswer(result.answer, settling)
     else if (!this.res.writableEnded) this.res.end()
     settling.commit()
-    if (outcome.kind === 'served') await this.rememberResponse(result)
-  }
-
-  /** A response that the provider keeps can be asked for later, at the channel that made it. */
-  private async rememberResponse(result: CallResult | null): Promise<void> {
-    const { exchange, key, body } = this.inbound
     const target = this.attempts.at(-1)?.channel.target
-    const native = target?.channel.protocol === 'openai-responses'
-    if (
-      exchange.call.endpoint !== 'openai.responses' ||
-      !native ||
-      body['store'] === false ||
-      result === null
-    )
-      return
-    const whole = result.answer?.body['id']
-    const begun = /"id":\s?"(resp[\w-]+)"/.exec(result.streamBegin?.toString('utf8') ?? '')?.[1]
-    const responseId = typeof whole === 'string' ? whole : begun
-    if (responseId === undefined) return
-    await this.deps.pins.remember({
-      orgId: key.orgId,
-      projectId: key.projectId,
-      responseId,
-      channel: target.channel.name,
-      route: this.held?.plan.route.name ?? '',
-      model: this.planned.admitted.model.name,
-    })
+    const route = this.held?.plan.route.name
+    if (outcome.kind === 'served' && result !== null && target !== undefined && route !== undefined)
+      await rememberResponse(this.deps.pins, this.planned.admitted, target, route, result)
   }
 
   private sendAnswer(answer: { contentType: string; bytes: Buffer }, settling: Settling): void {
@@ -422,6 +313,7 @@ class RouteRun {
     return {
       ...this.streamHeaders,
       ...(plan === undefined ? {} : chargeHeaders(settling.priced, plan)),
+      ...droppedHeader(this.dropped),
       'content-type': answer.contentType,
       'content-length': String(answer.bytes.length),
     }
@@ -476,15 +368,7 @@ class RouteRun {
     if (held === null) return false
     if (!this.deps.openHolds.has(held.holdId)) return true
     const problem = fault('internal_error', 'Something failed inside the gateway; nothing was charged.')
-    const outcome: AttemptOutcome = {
-      kind: 'failed',
-      status: null,
-      code: 'internal_error',
-      final: null,
-      timeout: false,
-      overloaded: false,
-      retryAfterMs: null,
-    }
+    const outcome = failedTransport('internal_error')
     const settling = await settle(this.deps, this.finished({ kind: 'attempt', outcome }, problem))
     settling.commit()
     return true
@@ -498,11 +382,6 @@ export class SettledFailure extends Error {
 
 function brokenOff(timeout: boolean): Fault {
   return fault(timeout ? 'upstream_timeout' : 'upstream_error', 'The model provider broke off the answer.')
-}
-
-/** Header values are Latin-1 at most; a public name may be anything. */
-function headerText(text: string): string {
-  return /^[\x20-\x7e]*$/.test(text) ? text : encodeURIComponent(text)
 }
 
 export async function serveRoutes(deps: GatewayDeps, planned: Planned, claim: Claim | null): Promise<void> {

@@ -1,9 +1,12 @@
+import type { RouteChannel } from '../catalog/index.ts'
 import { fault } from '../contract/index.ts'
 import { keyFault, readCredential } from './admit.ts'
 import { faultAnswer, sendFault } from './answer.ts'
+import type { CallResult } from './attempt.ts'
 import type { GatewayDeps } from './deps.ts'
+import type { Pins } from './pins.ts'
 import { relay } from './relay.ts'
-import type { Exchange } from './types.ts'
+import type { Admitted, Exchange } from './types.ts'
 
 /** Stored responses: retrieved, cancelled and deleted at the channel that made them. They cost nothing. */
 
@@ -14,6 +17,7 @@ export interface StoredCall {
   readonly path: string
 }
 
+const RESPONSE_ID = /"id":\s?"(resp[\w-]+)"/
 const STORED = /^\/v1\/responses\/([\w-]{1,256})(\/cancel|\/input_items)?$/
 
 export function matchStored(method: string, path: string): StoredCall | null {
@@ -66,4 +70,30 @@ export async function serveStored(deps: GatewayDeps, exchange: Exchange, stored:
     'x-request-id': exchange.publicId,
   })
   res.end(answer.body)
+}
+
+/** A response that the provider keeps can be asked for later, at the channel that made it. */
+export async function rememberResponse(
+  pins: Pins,
+  admitted: Admitted,
+  target: RouteChannel,
+  route: string,
+  result: CallResult,
+): Promise<void> {
+  const { exchange, key, body } = admitted.inbound
+  const kept = exchange.call.endpoint === 'openai.responses' && body['store'] !== false
+  if (!kept || target.channel.protocol !== 'openai-responses') return
+  const whole = result.answer?.body['id']
+  const begun = RESPONSE_ID.exec(result.streamBegin?.toString('utf8') ?? '')?.[1]
+  const responseId = typeof whole === 'string' ? whole : begun
+  if (responseId === undefined) return
+  const { orgId, projectId } = key
+  await pins.remember({
+    orgId,
+    projectId,
+    responseId,
+    channel: target.channel.name,
+    route,
+    model: admitted.model.name,
+  })
 }

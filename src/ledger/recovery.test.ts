@@ -73,6 +73,7 @@ test('holds of a process that stopped beating are found; those of a living one a
       intent: '{}',
       progress: null,
       expired: false,
+      own: false,
     },
   )
 })

@@ -20,6 +20,8 @@ export interface AbandonedHold {
   readonly progress: string | null
   /** True when the hold's own time has passed; false when only its process is gone. */
   readonly expired: boolean
+  /** True when this very process made it. */
+  readonly own: boolean
 }
 
 export interface RecoveryOptions {
@@ -45,7 +47,7 @@ export interface Recovery {
 }
 
 const FIND_SQL = `select h.org_id, h.id, h.account_id, a.bucket, a.currency, h.amount, h.opened_at, h.intent, h.progress,
-    h.expires_at < clock_timestamp() as expired
+    h.expires_at < clock_timestamp() as expired, h.process_id = $1 as own
   from ledger.hold h
   join ledger.account a on a.org_id = h.org_id and a.id = h.account_id
   left join ledger.process p on p.id = h.process_id
@@ -72,6 +74,7 @@ export async function findAbandoned(
     intent: string
     progress: string | null
     expired: boolean
+    own: boolean
   }>(FIND_SQL, [processId, deadAfterMs, orphans])
   return rows.map((row) => ({
     orgId: row.org_id,
@@ -84,6 +87,7 @@ export async function findAbandoned(
     intent: row.intent,
     progress: row.progress,
     expired: row.expired,
+    own: row.own,
   }))
 }
 

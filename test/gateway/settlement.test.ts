@@ -298,7 +298,7 @@ test('settlement matrix: each row charges what it says, in a stream and whole', 
 
   await t.test('gateway crashed: recovered from the stored hold, the rest released', async () => {
     const stop = new AbortController()
-    const asked = { model: 'm', sandbox: 'words=400, delay=10', body: { ...STREAM, max_tokens: 1_000 } }
+    const asked = { model: 'm', sandbox: 'words=9000, delay=10', body: { ...STREAM, max_tokens: 9_000 } }
     const before = (await forge.balance(account.orgId, 'rmb')).posted
     const response = await forge.chat(account.key, bodyOf(asked), { signal: stop.signal })
     const id = response.headers.get('x-request-id')

@@ -93,6 +93,12 @@ function thinkingFault(body: JsonObject): Fault | null {
   return budget === undefined ? null : integerFault('thinking.budget_tokens', budget, 1)
 }
 
+/** Fast mode has a price of its own, and answers name it before the tier: what is held must be held at that price. */
+function tierAsked(body: JsonObject): string | null {
+  if (body['speed'] === 'fast') return 'fast'
+  return typeof body['service_tier'] === 'string' ? body['service_tier'] : null
+}
+
 export function readRequest(input: RequestInput): RequestResult<MessagesFacts> {
   const { body, byteLength } = input
   const { model } = body
@@ -118,7 +124,7 @@ export function readRequest(input: RequestInput): RequestResult<MessagesFacts> {
       wantsUsage: true,
       maxOutputTokens: limit,
       choices: 1,
-      serviceTier: typeof body['service_tier'] === 'string' ? body['service_tier'] : null,
+      serviceTier: tierAsked(body),
       inputTokensMax: inputTokensMax(body, messages, byteLength),
       webSearchCallsMax: webSearchCallsMax(body),
       thinking: isObject(body['thinking']) ? body['thinking'] : null,

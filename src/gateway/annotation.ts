@@ -1,0 +1,23 @@
+import type { JsonObject, Nano } from '../kernel/index.ts'
+import { meterRequest, priceRequest } from './settle.ts'
+import type { Ending, Held, Planned, Reading, RoutePlan } from './types.ts'
+
+/** `tf` in the last usage object of an answer: which balance pays, and what. */
+export function annotation(
+  planned: Planned,
+  plan: RoutePlan,
+  held: Held,
+  heldNano: Nano,
+  reading: Reading,
+): JsonObject {
+  const ending: Ending = { kind: 'attempt', outcome: { kind: 'served', reading } }
+  const priced = priceRequest(planned, plan, meterRequest(planned, held, ending), reading.serviceTier)
+  return {
+    request_id: planned.admitted.inbound.exchange.publicId,
+    bucket: plan.route.bucket.id,
+    currency: plan.route.bucket.currency,
+    // Above the hold the balance decides at the very end; until then nothing certain can be said.
+    charge: priced.totalNano <= heldNano ? (priced.charge?.total ?? '0') : null,
+    route: plan.route.name,
+  }
+}
