@@ -107,7 +107,12 @@ export function testConfig(models: Readonly<Record<string, TestModel>>): object 
 }
 
 /** What base URLs of each kind of channel end in. */
-const SUFFIXES: Readonly<Record<string, string>> = { openai: '/v1', 'openai-responses': '/v1', anthropic: '', gemini: '/v1beta' }
+const SUFFIXES: Readonly<Record<string, string>> = {
+  openai: '/v1',
+  'openai-responses': '/v1',
+  anthropic: '',
+  gemini: '/v1beta',
+}
 
 function withSandbox(config: object, sandbox: Sandbox): string {
   return JSON.stringify(config, function (this: { protocol?: string }, key, value: unknown) {

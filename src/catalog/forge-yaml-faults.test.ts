@@ -77,7 +77,7 @@ const UNKNOWN: readonly Case[] = [
   [
     'a protocol',
     inChannel({ protocol: 'opnai' }),
-    'channels.relay-a.protocol: must be openai (did you mean "openai"?)',
+    'channels.relay-a.protocol: must be one of openai, openai-responses, anthropic, gemini (did you mean "openai"?)',
   ],
 ]
 

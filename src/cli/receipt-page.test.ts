@@ -71,6 +71,7 @@ const RECEIPT: Receipt = receiptSchema.parse({
   crossed_balance: false,
   max_output_tokens: null,
   max_output_tokens_lowered: false,
+  dropped: [],
   usage: { ...USAGE, source: 'reported' },
   charge: {
     bucket: 'rmb',

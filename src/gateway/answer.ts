@@ -26,12 +26,21 @@ export function wireError(fault: Fault, exchange: Exchange, receipt: boolean): W
   return { status: entry.status, code: fault.code, message: fault.message, param: fault.param ?? null, extra }
 }
 
+/** The AI SDK tries again after any 429 and heeds neither code nor `x-should-retry`; it stops on 402. */
+const HEEDS_STATUS_ONLY = /\bai-sdk\//
+
+/** OpenAI's own clients stop on 429 `insufficient_quota`, so that is what its formats answer; others need our own. */
+function statusFor(exchange: Exchange, fault: Fault, status: number): number {
+  const hopeless = status === 429 && !ERRORS[fault.code].retry
+  return hopeless && HEEDS_STATUS_ONLY.test(exchange.req.headers['user-agent'] ?? '') ? 402 : status
+}
+
 export function faultAnswer(exchange: Exchange, fault: Fault, receipt: boolean): FaultAnswer {
   const id = exchange.publicId
   const answer = exchange.call.protocol.errorAnswer(wireError(fault, exchange, receipt))
   const waitMs = fault.retryAfterMs
   return {
-    status: answer.status,
+    status: statusFor(exchange, fault, answer.status),
     headers: {
       'content-type': 'application/json',
       'x-request-id': id,

@@ -340,7 +340,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
 
   private reading(): Reading {
     const state = this.delivery?.reader.state
-    const usageWhole = state?.usageSeen === true && (state.finishSeen || state.usageAtBytes >= this.bytesRead)
+    const usageWhole = state?.usageSeen === true && state.usageAtEvents >= state.delivered.events
     return {
       status: this.status,
       usage: this.options.protocol.readUsage(state?.usage),

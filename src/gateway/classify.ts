@@ -42,10 +42,11 @@ export function secretsOf(channel: Channel): readonly string[] {
 }
 
 export function redact(message: string, secrets: readonly string[] = []): string {
-  let text = message.slice(0, 2_000)
+  let text = message
   for (const secret of secrets) if (secret.length >= 4) text = text.replaceAll(secret, '[redacted]')
   for (const [pattern, instead] of SECRETS) text = text.replace(pattern, instead)
-  return text
+  // Cut last: half a key is not recognised any more.
+  return text.slice(0, 2_000)
 }
 
 /** `retry-after-ms`, or `retry-after` as seconds or an HTTP date; nonsense is ignored, the rest capped. */

@@ -138,6 +138,18 @@ export async function serveCount(deps: GatewayDeps, exchange: Exchange): Promise
   const named = geminiPath(path)?.model ?? body['model']
   const asked = modelAsked(deps.catalog.snapshot(), key, typeof named === 'string' ? named : '')
   if (!asked.ok) return refuse(deps, { exchange, key, fault: asked.fault })
+  // What another project stored is not counted for this one: it would tell that it is there, and how long it is.
+  const continued = body['previous_response_id']
+  const foreign =
+    typeof continued === 'string' && (await deps.pins.find(key.orgId, key.projectId, continued)) === null
+  if (foreign)
+    return refuse(deps, {
+      exchange,
+      key,
+      fault: fault('invalid_parameter', 'There is no such stored response of this project.', {
+        param: 'previous_response_id',
+      }),
+    })
   const native = await countNatively(deps, exchange, key, {
     body,
     bytes: bytes.value,

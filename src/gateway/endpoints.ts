@@ -6,7 +6,7 @@ import { modelsProtocol, serveModels } from './models.ts'
 import { serveGenerate } from './serve.ts'
 import { matchStored, serveStored } from './stored.ts'
 import type { Exchange } from './types.ts'
-import { callOfPath, callOfProtocol, type EndpointCall, geminiPath, matchCall } from './wire.ts'
+import { callOfPath, callOfProtocol, decoded, type EndpointCall, geminiPath, matchCall } from './wire.ts'
 
 /** Every path of the gateway, and what is done there. */
 
@@ -48,7 +48,7 @@ function matchModels(req: IncomingMessage, path: string, query: string): Endpoin
   if (match === null) return null
   const call = callOfProtocol(modelsProtocol(req.headers, path, query))
   if (req.method !== 'GET') return wrongMethod(call, path, 'GET')
-  const name = match[1] === undefined ? null : decodeURIComponent(match[1])
+  const name = match[1] === undefined ? null : decoded(match[1])
   return { kind: 'serve', call, handle: (deps, exchange) => serveModels(deps, exchange, name) }
 }
 

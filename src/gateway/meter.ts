@@ -15,6 +15,10 @@ export interface MeterBounds {
   readonly inputTokensMax: number
   /** All choices together: the limit the upstream was told, or the model's own. */
   readonly outputTokensMax: number
+  /** Searches that the request may make; absent where nobody asks for a bound. */
+  readonly webSearchCallsMax?: number
+  /** Input of all further models together, whose passes over the context are not bounded by one context. */
+  readonly otherInputTokensMax?: number
   /** Our own count of the input; asked only when it is needed. */
   readonly inputTokensEstimated: () => number
 }
@@ -72,6 +76,26 @@ function bounded(
   return capOutput(capInput(counts, bounds.inputTokensMax), outputMax)
 }
 
+/** What ran on further models is the request's too: together they cannot have more than it allows. */
+function boundedOthers(others: readonly OtherModelUsage[], bounds: MeterBounds): readonly OtherModelUsage[] {
+  let inputMax = bounds.otherInputTokensMax ?? Number.MAX_SAFE_INTEGER
+  let outputMax = bounds.outputTokensMax
+  const capped = others.map(({ model, counts }) => {
+    const fitting = capOutput(capInput(counts, inputMax), outputMax)
+    inputMax -= totalInput(fitting)
+    outputMax -= totalOutput(fitting)
+    return { model, counts: fitting }
+  })
+  return capped.every(({ counts }, at) => sameCounts(counts, others[at]?.counts ?? {})) ? others : capped
+}
+
+function boundedCalls(calls: Usage['calls'], bounds: MeterBounds): Usage['calls'] {
+  const searches = calls.web_search ?? 0
+  const max = bounds.webSearchCallsMax ?? searches
+  if (searches <= max) return calls
+  return max === 0 ? {} : { web_search: max }
+}
+
 function sameCounts(a: UsageCounts, b: UsageCounts): boolean {
   return totalInput(a) === totalInput(b) && totalOutput(a) === totalOutput(b)
 }
@@ -105,12 +129,18 @@ function count(reading: Reading, bounds: MeterBounds): Counted {
   const { reasoning, exact, flags, calls, others } = read.usage
   const counts = reading.usageWhole ? read.usage.counts : withDelivered(read.usage.counts, reading)
   const capped = bounded(counts, reasoning, reading, bounds)
-  const possible = sameCounts(capped, counts) && !flags.includes('cached_exceeds_input')
+  const otherCounts = boundedOthers(others, bounds)
+  const callCounts = boundedCalls(calls, bounds)
+  const possible =
+    sameCounts(capped, counts) &&
+    otherCounts === others &&
+    callCounts === calls &&
+    !flags.includes('cached_exceeds_input')
   const zero = totalInput(counts) + totalOutput(counts) === 0
   const usage: Usage = {
     counts: capped,
     reasoning: reasoning === null ? null : Math.min(reasoning, totalOutput(capped)),
-    calls,
+    calls: callCounts,
     source: possible && exact && counts === read.usage.counts ? 'reported' : 'derived',
   }
   const more: ReceiptFlag[] = [
@@ -118,7 +148,7 @@ function count(reading: Reading, bounds: MeterBounds): Counted {
     ...(possible ? [] : (['usage_impossible'] as const)),
     ...(zero && reading.hasOutput ? (['usage_zero_with_output'] as const) : []),
   ]
-  return { usage, others, how: possible ? 'reported' : 'bounded', flags: more }
+  return { usage, others: otherCounts, how: possible ? 'reported' : 'bounded', flags: more }
 }
 
 /** A part of an answer: the upstream's own figures if they came, else what was delivered. */

@@ -54,8 +54,11 @@ export function createPins(database: Database, log: Log): Pins {
         log.error({ error: errorText(thrown) }, 'the channel of a stored response could not be kept')
       }
     },
-    find: (orgId, projectId, responseId) =>
-      database.maybeOne<Pin & Record<string, unknown>>(FIND_SQL, [orgId, projectId, responseId]),
+    // What cannot be an id is none; the database would refuse some of it.
+    find: async (orgId, projectId, responseId) =>
+      /^[\w-]+$/.test(responseId)
+        ? database.maybeOne<Pin & Record<string, unknown>>(FIND_SQL, [orgId, projectId, responseId])
+        : null,
     async forget(orgId, projectId, responseId) {
       await database.query(FORGET_SQL, [orgId, projectId, responseId])
     },

@@ -151,7 +151,7 @@ function candidatesOf(story: Story): CandidateFacts[] {
   const tried = new Map(
     attempts.map((attempt) => [`${attempt.plan.route.name}/${attempt.channel.target.channel.name}`, attempt]),
   )
-  const paying = planned?.routes.findIndex((plan) => plan === story.plan) ?? -1
+  const paying = (story.plan === null ? undefined : planned?.routes.indexOf(story.plan)) ?? -1
   const untried = reasonUntried(story)
   const fromPlan = (planned?.routes ?? []).flatMap((plan, place) =>
     plan.channels.map(({ target, role }): CandidateFacts => {

@@ -148,6 +148,8 @@ export function meterRequest(planned: Planned, held: Held, ending: Ending): Mete
   return meter(ending, {
     inputTokensMax: held.inputTokensMax,
     outputTokensMax: held.outputTokensBound * inbound.facts.choices,
+    webSearchCallsMax: inbound.facts.webSearchCallsMax,
+    otherInputTokensMax: inbound.facts.inputTokensMax,
     inputTokensEstimated: () => inbound.exchange.call.protocol.estimateInput(inbound.body),
   })
 }

@@ -51,19 +51,16 @@ export async function serveStored(deps: GatewayDeps, exchange: Exchange, stored:
   const query = (req.url ?? '').split('?')[1]
   const path = query === undefined ? stored.path : `${stored.path}?${query}`
   const answer = await relay(deps, channel, { method: stored.method, path, headers: {}, body: null })
-  if (answer === null || answer.status >= 500 || answer.status === 401 || answer.status === 403) {
-    sendFault(
-      res,
-      faultAnswer(
-        exchange,
-        fault('upstream_error', 'The channel that keeps this response does not answer.'),
-        false,
-      ),
-    )
+  // An upstream's own words about a failure may name its key and where it is.
+  if (answer === null || answer.status < 200 || answer.status >= 300) {
+    const gone = answer?.status === 404
+    const problem = gone
+      ? fault('not_found', `There is no response "${stored.responseId}" here any more.`)
+      : fault('upstream_error', 'The channel that keeps this response could not do what was asked.')
+    sendFault(res, faultAnswer(exchange, problem, false))
     return
   }
-  if (stored.method === 'DELETE' && answer.status < 300)
-    await deps.pins.forget(key.orgId, key.projectId, stored.responseId)
+  if (stored.method === 'DELETE') await deps.pins.forget(key.orgId, key.projectId, stored.responseId)
   res.writeHead(answer.status, {
     'content-type': answer.contentType,
     'content-length': String(answer.body.length),

@@ -145,7 +145,7 @@ export type AttemptOutcome =
 export interface Reading {
   readonly status: number
   readonly usage: UsageResult
-  /** False when output came after the usage, and the model had not said that it stopped: it covers a part only. */
+  /** False when output came after the usage: it covers a part only, whatever the model says at the end. */
   readonly usageWhole: boolean
   /** As the provider wrote it, for the receipt. */
   readonly rawUsage: Json | null

@@ -74,7 +74,8 @@ const GEMINI_METHODS: Readonly<Record<string, EndpointCall>> = {
   batchEmbedContents: EMBED_CALL,
 }
 
-function decoded(text: string): string {
+/** Percent signs that stand for nothing are left as they are. */
+export function decoded(text: string): string {
   try {
     return decodeURIComponent(text)
   } catch {

@@ -13,23 +13,21 @@ function spansOf(bytes: Buffer) {
 }
 
 /** A JSON text of the value with spaces wherever the grammar allows them, and strings spelt in odd ways. */
-function spelt(value: unknown, space: () => string, escape: () => boolean): string {
+function spelt(value: unknown, space: () => string, odd: () => boolean): string {
   const text = (content: string): string =>
     `"${[...content]
       .map((char) => {
         const plain = JSON.stringify(char).slice(1, -1)
-        return escape() && char.length === 1
-          ? `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`
-          : plain
+        return odd() && char.length === 1 ? `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}` : plain
       })
       .join('')}"`
   const around = (inner: string): string => `${space()}${inner}${space()}`
   if (typeof value === 'string') return text(value)
   if (Array.isArray(value))
-    return `[${space()}${value.map((member) => around(spelt(member, space, escape))).join(',')}]`
+    return `[${space()}${value.map((member) => around(spelt(member, space, odd))).join(',')}]`
   if (typeof value === 'object' && value !== null)
     return `{${space()}${Object.entries(value)
-      .map(([key, member]) => `${around(text(key))}:${around(spelt(member, space, escape))}`)
+      .map(([key, member]) => `${around(text(key))}:${around(spelt(member, space, odd))}`)
       .join(',')}}`
   return JSON.stringify(value)
 }

@@ -66,6 +66,8 @@ export interface StreamState {
   usageSeen: boolean
   /** Bytes of the stream up to the block with the last usage: what came after it cannot be among its tokens. */
   usageAtBytes: number
+  /** `delivered.events` as of the last usage, its own event included: output that came later is not among its tokens. */
+  usageAtEvents: number
   /** The model said why it stopped. */
   finishSeen: boolean
   /** The protocol's own end was seen. */

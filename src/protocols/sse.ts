@@ -59,6 +59,17 @@ export function eventData(event: Buffer): string | null {
   return data
 }
 
+const ERROR_NAMES = ['event: error', 'event:error'].map((text) => Buffer.from(text))
+
+/** Whether any event may be named an error: what its data are (an upstream's own words, even no JSON) is not asked. */
+export function mayNameError(bytes: Buffer): boolean {
+  return ERROR_NAMES.some((name) => bytes.includes(name))
+}
+
+export function isNamedError(event: Buffer): boolean {
+  return mayNameError(event) && eventName(event) === 'error'
+}
+
 /** The `event:` name of one event; null when it has none. */
 export function eventName(event: Buffer): string | null {
   if (!event.includes('event:')) return null

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { PriceSheet, PriceVersion, Route } from '../../src/catalog/index.ts'
 import { routePrice } from '../../src/catalog/price-schema.ts'
+import { NumberLiteral } from '../../src/catalog/yaml-tree.ts'
 import { charge } from '../../src/gateway/charge.ts'
 import { meter } from '../../src/gateway/meter.ts'
 import type { Priced, Reading, RoutePlan } from '../../src/gateway/types.ts'
@@ -11,7 +12,11 @@ import { hear } from '../protocols/speak.ts'
 
 /** @param written as in forge.yaml */
 export function sheetOf(written: object): PriceSheet {
-  const [price] = routePrice.parse(written)
+  // The file's reader keeps numbers as they are written; an object of TypeScript has lost that.
+  const asRead = JSON.parse(JSON.stringify(written), (_name, value: unknown) =>
+    typeof value === 'number' ? new NumberLiteral(value, String(value)) : value,
+  ) as unknown
+  const [price] = routePrice.parse(asRead)
   assert.ok(price !== undefined)
   return { ...price.sheet, currency: 'CNY' }
 }
@@ -43,15 +48,16 @@ export function readingOf(protocol: Protocol, text: string): Reading {
     }
   }
   const { state } = hear(protocol, Buffer.from(text))
+  const usageWhole = state.usageSeen && (state.finishSeen || state.usageAtBytes >= bytesRead)
   return {
     status: 200,
     usage: protocol.readUsage(state.usage),
-    usageWhole: state.usageSeen && state.finishSeen,
+    usageWhole,
     rawUsage: state.usage ?? null,
     servedModel: state.servedModel,
     serviceTier: state.serviceTier,
     hasOutput: state.delivered.events > 0,
-    bytesRead,
+    bytesRead: usageWhole ? state.usageAtBytes : bytesRead,
     tokensEstimated: Math.ceil(state.delivered.tokens),
   }
 }
@@ -84,7 +90,7 @@ export function billOf(input: BillInput): Priced {
     channels: [],
     holdWindowTokens: null,
   }
-  const plan: RoutePlan = { route, price, channels: [], reason: 'policy' as RoutePlan['reason'] }
+  const plan: RoutePlan = { route, price, channels: [], reason: 'policy' }
   return charge(meter({ kind: 'attempt', outcome: { kind: 'served', reading } }, bounds), {
     plan,
     admittedAtMs: input.atMs ?? NOON_MS,

@@ -37,7 +37,11 @@ export function chat(usage: Json, more: JsonObject = {}, tool = false): Answerin
       choices: [
         {
           index: 0,
-          message: { role: 'assistant', content: tool ? null : TEXT, ...(tool ? { tool_calls: [CHAT_CALL] } : {}) },
+          message: {
+            role: 'assistant',
+            content: tool ? null : TEXT,
+            ...(tool ? { tool_calls: [CHAT_CALL] } : {}),
+          },
           finish_reason: tool ? 'tool_calls' : 'stop',
         },
       ],
@@ -74,7 +78,16 @@ const MESSAGE = {
 
 export function responses(usage: Json, more: JsonObject = {}): Answering {
   return (model) =>
-    whole({ id: 'resp_1', object: 'response', created_at: 1, status: 'completed', model, output: [MESSAGE], usage, ...more })
+    whole({
+      id: 'resp_1',
+      object: 'response',
+      created_at: 1,
+      status: 'completed',
+      model,
+      output: [MESSAGE],
+      usage,
+      ...more,
+    })
 }
 
 /** How a stream of responses ends: as published, cut short by a limit, or with members that no type allows. */
@@ -82,19 +95,40 @@ export type Terminal = 'completed' | 'incomplete' | 'unvalidated'
 
 export function responsesStream(usage: Json, terminal: Terminal = 'completed'): Answering {
   return (model) => {
-    const response = { id: 'resp_1', object: 'response', created_at: 1, status: 'in_progress', model, output: [] }
+    const response = {
+      id: 'resp_1',
+      object: 'response',
+      created_at: 1,
+      status: 'in_progress',
+      model,
+      output: [],
+    }
     const status = terminal === 'unvalidated' ? 'completed' : terminal
     const last: JsonObject = {
       ...response,
       status,
-      ...(terminal === 'unvalidated' ? { output: 'none', created_at: 'now', tools: 7 } : { output: [MESSAGE] }),
+      ...(terminal === 'unvalidated'
+        ? { output: 'none', created_at: 'now', tools: 7 }
+        : { output: [MESSAGE] }),
       ...(terminal === 'incomplete' ? { incomplete_details: { reason: 'max_output_tokens' } } : {}),
       usage,
     }
     return stream([
       { type: 'response.created', sequence_number: 0, response },
-      { type: 'response.output_item.added', sequence_number: 1, output_index: 0, item: { ...MESSAGE, status: 'in_progress', content: [] } },
-      { type: 'response.output_text.delta', sequence_number: 2, item_id: 'msg_1', output_index: 0, content_index: 0, delta: TEXT },
+      {
+        type: 'response.output_item.added',
+        sequence_number: 1,
+        output_index: 0,
+        item: { ...MESSAGE, status: 'in_progress', content: [] },
+      },
+      {
+        type: 'response.output_text.delta',
+        sequence_number: 2,
+        item_id: 'msg_1',
+        output_index: 0,
+        content_index: 0,
+        delta: TEXT,
+      },
       { type: `response.${status}`, sequence_number: 3, response: last },
     ])
   }
@@ -127,7 +161,15 @@ export function messagesStream(start: JsonObject, delta: JsonObject): Answering 
     stream([
       {
         type: 'message_start',
-        message: { id: 'msg_1', type: 'message', role: 'assistant', model, content: [], stop_reason: null, usage: start },
+        message: {
+          id: 'msg_1',
+          type: 'message',
+          role: 'assistant',
+          model,
+          content: [],
+          stop_reason: null,
+          usage: start,
+        },
       },
       { type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } },
       { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: TEXT } },
@@ -148,7 +190,12 @@ export function gemini(usageMetadata: JsonObject, candidate: JsonObject = {}): A
 
 export function geminiBlocked(usageMetadata: JsonObject, streamed: boolean): Answering {
   return (modelVersion) => {
-    const body = { promptFeedback: { blockReason: 'PROHIBITED_CONTENT' }, usageMetadata, modelVersion, responseId: 'r' }
+    const body = {
+      promptFeedback: { blockReason: 'PROHIBITED_CONTENT' },
+      usageMetadata,
+      modelVersion,
+      responseId: 'r',
+    }
     return streamed ? stream([body]) : whole(body)
   }
 }

@@ -145,7 +145,9 @@ test('the openai package gets embeddings over both formats, billed by their inpu
     await t.test(model, async () => {
       const account = await forge.account()
       const { embeddings } = clientOf({ url: forge.url, key: account.key })
-      const story = await storyOf(forge, account, () => embeddings.create({ model, input: ['one', 'another'] }))
+      const story = await storyOf(forge, account, () =>
+        embeddings.create({ model, input: ['one', 'another'] }),
+      )
       assert.deepEqual(
         story.result.data.map(({ index, embedding }) => [index, embedding.every(Number.isFinite)]),
         [

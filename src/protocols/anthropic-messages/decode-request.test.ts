@@ -290,7 +290,7 @@ test('what others lack is listed when that changes no meaning, and refused when 
     new Set(request.dropped),
     new Set(['cache_control', 'context_management', 'speed', 'metadata.tenant', 'output_config.task_budget']),
   )
-  assert.deepEqual([request.user, request.serviceTier], ['u1', 'default'])
+  assert.deepEqual([request.user, request.serviceTier], ['u1', 'fast'])
   assert.equal(refused({ mcp_servers: [{ url: 'https://m.example' }] }), 'mcp_servers')
   assert.equal(refused({ container: 'c' }), 'container')
   assert.equal(refused({ thread: { type: 'create' } }), 'thread')

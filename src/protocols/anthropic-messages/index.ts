@@ -13,7 +13,6 @@ import { type MessagesFacts, passEdits, readRequest } from './request.ts'
 import { createStreamReader } from './stream-reader.ts'
 import { readUsage } from './usage.ts'
 
-export { PING } from './ending.ts'
 export type { MessagesFacts } from './request.ts'
 
 /** The newest version whose requests may carry sampling parameters; a caller's own version goes before it. */

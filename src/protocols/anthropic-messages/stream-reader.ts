@@ -1,6 +1,6 @@
 import { isObject, type Json, type JsonObject, parseJson } from '../../kernel/index.ts'
 import type { FeedResult, StreamReader, StreamReaderOptions, StreamState } from '../protocol.ts'
-import { EVENT_BYTES_MAX, eventData, lastEventEnd, splitEvents } from '../sse.ts'
+import { EVENT_BYTES_MAX, eventData, isNamedError, lastEventEnd, mayNameError, splitEvents } from '../sse.ts'
 import { countedModel } from './answer.ts'
 import { countDeltas } from './deltas.ts'
 import { errorOf } from './errors.ts'
@@ -43,6 +43,7 @@ class Reader implements StreamReader {
     usage: undefined,
     usageSeen: false,
     usageAtBytes: 0,
+    usageAtEvents: 0,
     finishSeen: false,
     doneSeen: false,
     error: null,
@@ -72,6 +73,7 @@ class Reader implements StreamReader {
     if (late) return
     state.usageSeen = true
     state.usageAtBytes = endAt
+    state.usageAtEvents = state.delivered.events
   }
 
   private start(body: JsonObject, endAt: number): void {
@@ -102,9 +104,15 @@ class Reader implements StreamReader {
     const body = parsedEvent(event)
     // The upstream's own words may name its keys and hosts, and what follows an error would hide the one of ours.
     if (this.state.error !== null) return null
-    if (body === null) return event
-    const error = body['error']
-    if (body['type'] === 'error' || (isObject(error) && body['type'] === undefined)) {
+    const named = isNamedError(event)
+    if (body === null && !named) return event
+    const error = body?.['error']
+    if (
+      body === null ||
+      named ||
+      body['type'] === 'error' ||
+      (isObject(error) && body['type'] === undefined)
+    ) {
       const { message } = errorOf(error)
       this.state.error = message === '' ? 'an error event' : message
       return null
@@ -139,7 +147,7 @@ class Reader implements StreamReader {
   private take(block: Buffer): FeedResult {
     const startAt = this.takenBytes
     this.takenBytes += block.length
-    if (this.state.error !== null || block.includes(MESSAGE) || block.includes(ERROR))
+    if (this.state.error !== null || block.includes(MESSAGE) || block.includes(ERROR) || mayNameError(block))
       return this.lookAll(block, startAt)
     return { ok: true, forward: block, events: block, output: countDeltas(block, this.state.delivered) }
   }

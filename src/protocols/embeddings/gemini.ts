@@ -1,6 +1,7 @@
 import { isArray, isObject, type Json, type JsonObject, parseJson } from '../../kernel/index.ts'
 import { estimateTextTokens } from '../estimate.ts'
 import { geminiGenerate } from '../gemini-generate/index.ts'
+import type { MemberEdit } from '../json-span.ts'
 import type { EmbedProtocol } from '../protocol.ts'
 import { isCount } from '../usage.ts'
 import { noStreams } from './no-streams.ts'
@@ -10,6 +11,10 @@ import { type EmbedFacts, embedFacts } from './openai.ts'
 
 interface GeminiEmbedFacts extends EmbedFacts {
   readonly batch: boolean
+  /** The body repeats the model, which must then be the one of the path. */
+  readonly repeatsModel: boolean
+  /** The batch whose requests repeat the model; null when none does. */
+  readonly named: readonly JsonObject[] | null
 }
 
 /** The texts of one content: its parts joined, as the service embeds them. */
@@ -54,7 +59,15 @@ export const geminiEmbed: EmbedProtocol<GeminiEmbedFacts> = {
       return { ok: false, param: 'content.parts', problem: 'must hold texts' }
     return {
       ok: true,
-      request: { ...embedFacts(path?.model ?? '', byteLength, requests.length), batch: isBatch(body) },
+      request: {
+        ...embedFacts(path?.model ?? '', byteLength, requests.length),
+        batch: isBatch(body),
+        repeatsModel: body['model'] !== undefined,
+        named:
+          isBatch(body) && requests.some((request) => isObject(request) && request['model'] !== undefined)
+            ? requests.filter(isObject)
+            : null,
+      },
     }
   },
   estimateInput: (body) =>
@@ -82,7 +95,15 @@ export const geminiEmbed: EmbedProtocol<GeminiEmbedFacts> = {
     `/models/${encodeURIComponent(upstreamModel)}:${facts?.batch === false ? 'embedContent' : 'batchEmbedContents'}`,
   callHeaders: (apiKey) => ({ 'x-goog-api-key': apiKey }),
   forwardedHeaders: ['x-goog-api-client'],
-  passEdits: () => [],
+  passEdits({ repeatsModel, named }, { upstreamModel }): readonly MemberEdit[] {
+    const model = `models/${upstreamModel}`
+    return [
+      ...(repeatsModel ? [{ name: 'model', json: JSON.stringify(model) }] : []),
+      ...(named === null
+        ? []
+        : [{ name: 'requests', json: JSON.stringify(named.map((request) => ({ ...request, model }))) }]),
+    ]
+  },
   encodeRequest: (request, call) => ({
     ok: true,
     body: {

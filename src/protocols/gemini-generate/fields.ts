@@ -23,7 +23,8 @@ export function camelName(name: string): string {
 /** @param name in camelCase; only names of this folder's own code, never a stranger's */
 export function field(object: JsonObject, name: string): Json | undefined {
   const value = object[name]
-  return value === undefined ? object[snakeName(name)] : value
+  // A null stands for nothing, also beside the other spelling that stands for something.
+  return value === undefined || value === null ? (object[snakeName(name)] ?? value) : value
 }
 
 export function objectField(object: JsonObject, name: string): JsonObject | null {

@@ -1,7 +1,7 @@
 import { isArray, isObject, type Json, type JsonObject, parseJson } from '../../kernel/index.ts'
 import { objectSpans, spliceMembers } from '../json-span.ts'
 import type { FeedResult, StreamReader, StreamReaderOptions, StreamState } from '../protocol.ts'
-import { eventData, splitEvents } from '../sse.ts'
+import { eventData, isNamedError, splitEvents } from '../sse.ts'
 import { errorOf } from './errors.ts'
 import { EventCutter } from './event-cutter.ts'
 import { UNSPECIFIED } from './finish.ts'
@@ -85,6 +85,7 @@ class GeminiStreamReader implements StreamReader {
     usage: undefined,
     usageSeen: false,
     usageAtBytes: 0,
+    usageAtEvents: 0,
     finishSeen: false,
     doneSeen: false,
     error: null,
@@ -144,6 +145,8 @@ class GeminiStreamReader implements StreamReader {
       this.state.doneSeen = true
       return null
     }
+    // The data of an event that is named an error are an upstream's own words, whatever their form.
+    if (!isPlain && isNamedError(event)) this.state.error ??= data
     const parsed = parseJson(data)
     if (!parsed.ok) return this.state.error === null && !this.array ? event : null
     const body = parsed.value
@@ -175,6 +178,7 @@ class GeminiStreamReader implements StreamReader {
     state.usage = withSearches(usage, this.queries)
     state.usageSeen = true
     state.usageAtBytes = this.takenBytes
+    state.usageAtEvents = state.delivered.events
     // Usage is in every event: the last one is where the model says why it stopped, or after it.
     const note = state.finishSeen ? this.annotate(state.usage) : null
     return note === null ? text : annotated(text, usage, note)

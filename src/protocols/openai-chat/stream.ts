@@ -1,6 +1,6 @@
 import { isArray, isObject, type JsonObject, parseJson } from '../../kernel/index.ts'
 import type { FeedResult, StreamReader, StreamReaderOptions, StreamState } from '../protocol.ts'
-import { EVENT_BYTES_MAX, eventData, lastEventEnd, splitEvents } from '../sse.ts'
+import { EVENT_BYTES_MAX, eventData, isNamedError, lastEventEnd, mayNameError, splitEvents } from '../sse.ts'
 import { countDeltas } from './deltas.ts'
 import { findUsage } from './usage.ts'
 
@@ -86,6 +86,7 @@ function freshState(): StreamState {
     usage: undefined,
     usageSeen: false,
     usageAtBytes: 0,
+    usageAtEvents: 0,
     finishSeen: false,
     doneSeen: false,
     error: null,
@@ -103,9 +104,13 @@ export function createChatStreamReader(options: StreamReaderOptions): StreamRead
   function lookInto(event: Buffer): Buffer | null {
     const data = eventData(event)
     const parsed = data === null ? null : parseJson(data)
-    if (parsed === null || !parsed.ok || !isObject(parsed.value)) return state.error === null ? event : null
+    const named = isNamedError(event)
+    if (parsed === null || !parsed.ok || !isObject(parsed.value)) {
+      if (named) state.error ??= data ?? ''
+      return state.error === null ? event : null
+    }
     const body = parsed.value
-    const error = body['error']
+    const error = body['error'] ?? (named ? body : undefined)
     if (error !== undefined && error !== null && state.error === null)
       state.error =
         isObject(error) && typeof error['message'] === 'string' ? error['message'] : JSON.stringify(error)
@@ -114,6 +119,7 @@ export function createChatStreamReader(options: StreamReaderOptions): StreamRead
       state.usage = usage
       state.usageSeen = true
       state.usageAtBytes = takenBytes
+      state.usageAtEvents = state.delivered.events
     }
     // The upstream's own words may name its keys and hosts, and what follows them would hide the error event of ours.
     if (state.error !== null) return null
@@ -128,22 +134,30 @@ export function createChatStreamReader(options: StreamReaderOptions): StreamRead
 
   function take(block: Buffer): FeedResult {
     takenBytes += block.length
-    const output = countDeltas(block, state.delivered)
     if (state.servedModel === null) state.servedModel = stringMember(block, MODEL_KEY)
     if (state.serviceTier === null) state.serviceTier = stringMember(block, TIER_KEY)
     if (!state.finishSeen) state.finishSeen = hasMember(block, FINISH_KEY, QUOTE)
     if (!state.doneSeen) state.doneSeen = endsWithDone(block)
-    const special = hasMember(block, USAGE_KEY, 0x7b) || block.includes(ERROR_KEY) || state.error !== null
+    const special =
+      hasMember(block, USAGE_KEY, 0x7b) ||
+      block.includes(ERROR_KEY) ||
+      mayNameError(block) ||
+      state.error !== null
     if (!special) {
+      const output = countDeltas(block, state.delivered)
       const forward = options.wantsUsage ? block : withoutNullUsage(block)
       return { ok: true, forward, events: block, output }
     }
+    const before = state.delivered.events
     const kept = splitEvents(block)
-      .map(lookInto)
+      .map((event) => {
+        countDeltas(event, state.delivered)
+        return lookInto(event)
+      })
       .filter((event) => event !== null)
     const joined = kept.length === 1 ? (kept[0] ?? null) : kept.length === 0 ? null : Buffer.concat(kept)
     const forward = joined === null || options.wantsUsage ? joined : withoutNullUsage(joined)
-    return { ok: true, forward, events: block, output }
+    return { ok: true, forward, events: block, output: state.delivered.events > before }
   }
 
   return {

@@ -1,5 +1,6 @@
 import { isArray, isObject, type Json, type JsonObject } from '../../kernel/index.ts'
 import { declarations, identityOf } from './names.ts'
+import { isForeign, isReference } from './seal.ts'
 import { isDispensable } from './tools.ts'
 
 /** What a request can cost at most on its way in, before anything is sent. */
@@ -41,13 +42,8 @@ function itemTokens(item: Json): number {
   if (isObject(output)) tokens += mediaTokens(output)
   // An image that a hosted tool made is seen again; a reference may stand for anything.
   if (type === 'image_generation_call') tokens += IMAGE_TOKENS_MAX
-  if (type === 'item_reference' || type === undefined) tokens += isReference(item) ? REMOTE_TOKENS_MAX : 0
+  if (isReference(item) && !isForeign(item)) tokens += REMOTE_TOKENS_MAX
   return tokens
-}
-
-/** The type of a reference may be left out. */
-function isReference(item: JsonObject): boolean {
-  return item['type'] === 'item_reference' || (item['role'] === undefined && item['content'] === undefined)
 }
 
 const HELD_THERE = ['previous_response_id', 'conversation', 'prompt']

@@ -3,7 +3,7 @@ import type { NeutralMessage, NeutralPart } from '../neutral.ts'
 import { readContent } from './content.ts'
 import { calledName, LOCAL_SHELL, TOOL_SEARCH } from './names.ts'
 import type { Notes } from './notes.ts'
-import { ORIGIN, type ReasoningPart, unwrap } from './seal.ts'
+import { isForeign, isReference, ORIGIN, type ReasoningPart, unwrap } from './seal.ts'
 
 /** The items of a request's input, as messages. */
 
@@ -30,7 +30,7 @@ const READ_OF_ITEM = new Set([
 ])
 
 const KEPT_THERE =
-  'is kept by OpenAI and cannot be carried to this model’s provider: send the items themselves'
+  'is kept by OpenAI and cannot be carried to this model’s provider: send the items themselves, as clients do once "store" is false'
 
 /** Items that cannot be left out without changing the conversation. */
 const REFUSED: Readonly<Record<string, string>> = {
@@ -104,7 +104,7 @@ function shellArguments(action: Json | undefined): string {
 
 /** Two kinds of items may leave their type out. */
 function untyped(item: JsonObject): string {
-  return item['role'] === undefined && typeof item['id'] === 'string' ? 'item_reference' : 'message'
+  return isReference(item) ? 'item_reference' : 'message'
 }
 
 type ToolResult = Extract<NeutralPart, { kind: 'tool_result' }>
@@ -178,7 +178,7 @@ export class InputReader {
       this.readToolCall(item, call, path)
       return
     }
-    if (DROPPED.has(type)) this.notes.drop(`input[].${type}`)
+    if (DROPPED.has(type) || isForeign(item)) this.notes.drop(`input[].${type}`)
     else
       this.notes.refuse(
         `${path}.type`,

@@ -61,14 +61,21 @@ export function unwrap(encrypted: string): Unwrapped | null {
   return { kind: 'seal', seal: { ...Object.fromEntries(members), origin } }
 }
 
-/** True for a reasoning item that came out of a translation. */
+/**
+ * True for reasoning that came out of a translation, and for a reference to it: that thinking is kept nowhere, yet a
+ * client that leaves `store` at its default brings back nothing but the id.
+ */
 export function isForeign(item: JsonObject): boolean {
-  if (item['type'] !== 'reasoning') return false
-  const { id, encrypted_content: encrypted } = item
-  return (
-    (typeof id === 'string' && id.startsWith(REASONING_ID)) ||
-    (typeof encrypted === 'string' && encrypted.startsWith(WRAPPER))
-  )
+  const { type, id, encrypted_content: encrypted } = item
+  const ours = typeof id === 'string' && id.startsWith(REASONING_ID)
+  if (isReference(item)) return ours
+  return type === 'reasoning' && (ours || (typeof encrypted === 'string' && encrypted.startsWith(WRAPPER)))
+}
+
+/** The type of a reference may be left out. */
+export function isReference({ type, id, role, content }: JsonObject): boolean {
+  if (type === 'item_reference') return true
+  return type === undefined && typeof id === 'string' && role === undefined && content === undefined
 }
 
 /** A caller sees sealed reasoning only when it asks for it, and only then will it bring it back. */

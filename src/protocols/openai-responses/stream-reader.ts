@@ -1,6 +1,6 @@
 import { isArray, isObject, type Json, type JsonObject, parseJson } from '../../kernel/index.ts'
 import type { FeedResult, StreamReader, StreamReaderOptions, StreamState } from '../protocol.ts'
-import { eventData, eventName, lastEventEnd, splitEvents } from '../sse.ts'
+import { eventData, eventName, isNamedError, lastEventEnd, splitEvents } from '../sse.ts'
 import { countAdded, countDeltas, countDone, type ItemCount } from './deltas.ts'
 import { errorOf } from './errors.ts'
 import { hasMedia, outputTexts } from './output-text.ts'
@@ -14,7 +14,14 @@ import { rawUsage } from './usage.ts'
 /** The last event repeats the whole answer, images in base64 among it, and what the request said. */
 const RESPONSE_BYTES_MAX = 64 * 1024 * 1024
 
-const SPECIAL = ['"response":', '"item":', '"error"', '"partial_image_b64":'].map((text) => Buffer.from(text))
+const SPECIAL = [
+  '"response":',
+  '"item":',
+  '"error"',
+  '"partial_image_b64":',
+  'event: error',
+  'event:error',
+].map((text) => Buffer.from(text))
 const DONE_TYPES = new Set(['response.completed', 'response.incomplete'])
 const FAILED_TYPES = new Set(['response.failed', 'response.cancelled', 'error'])
 const NO_BYTES = Buffer.alloc(0)
@@ -93,6 +100,7 @@ class ResponsesStreamReader implements StreamReader {
     usage: undefined,
     usageSeen: false,
     usageAtBytes: 0,
+    usageAtEvents: 0,
     finishSeen: false,
     doneSeen: false,
     error: null,
@@ -149,7 +157,11 @@ class ResponsesStreamReader implements StreamReader {
     }
     const data = eventData(event)
     const parsed = data === null ? null : parseJson(data)
-    if (parsed === null || !parsed.ok || !isObject(parsed.value)) return event
+    if (parsed === null || !parsed.ok || !isObject(parsed.value)) {
+      if (!isNamedError(event)) return event
+      this.fail({})
+      return null
+    }
     const body = parsed.value
     const type = words(body['type']) ?? eventName(event) ?? ''
     const { response, error } = body
@@ -190,6 +202,7 @@ class ResponsesStreamReader implements StreamReader {
     state.usage = usage
     state.usageSeen = true
     state.usageAtBytes = this.takenBytes
+    state.usageAtEvents = state.delivered.events
     return usage
   }
 
@@ -200,6 +213,7 @@ class ResponsesStreamReader implements StreamReader {
     state.finishSeen = true
     state.doneSeen = true
     if (state.delivered.events === 0) this.countWhole(response)
+    if (usage !== undefined) state.usageAtEvents = state.delivered.events
     const { usage: wire } = response
     if (usage === undefined || !isObject(wire)) return event
     const note = this.annotate(usage)
