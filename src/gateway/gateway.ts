@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Catalog } from '../catalog/index.ts'
 import { type Fault, fault } from '../contract/index.ts'
-import type { Database } from '../db/index.ts'
-import { type Clock, formatId, type IdSource, type Log, type Uuid } from '../kernel/index.ts'
+import { type Database, isConnectionLoss } from '../db/index.ts'
+import { type Clock, errorText, formatId, type IdSource, type Log, type Uuid } from '../kernel/index.ts'
 import type { AbandonedHold, AccountBook, LedgerWriter } from '../ledger/index.ts'
 import type { Tenancy } from '../tenancy/index.ts'
 import { faultAnswer, sendFault } from './answer.ts'
@@ -70,7 +70,20 @@ function handle(deps: GatewayDeps, draining: () => boolean, req: IncomingMessage
   else if (draining()) {
     const leaving = fault('overloaded', 'This gateway is shutting down.', { retryAfterMs: 1_000 })
     refuseHere(exchange, leaving, { connection: 'close' })
-  } else void match.handle(deps, exchange)
+  } else match.handle(deps, exchange).catch((thrown: unknown) => answerFree(deps, exchange, thrown))
+}
+
+/** A free call has no receipt: a failure of ours is logged and answered, and no other request knows of it. */
+function answerFree(deps: GatewayDeps, exchange: Exchange, thrown: unknown): void {
+  deps.log.error(
+    { error: errorText(thrown), request: exchange.publicId },
+    'a free call failed inside the gateway',
+  )
+  const problem = isConnectionLoss(thrown)
+    ? fault('ledger_unavailable', 'The database does not answer.', { retryAfterMs: 1_000 })
+    : fault('internal_error', 'Something failed inside the gateway.')
+  sendFault(exchange.res, faultAnswer(exchange, problem, false))
+  if (!exchange.res.writableEnded) exchange.res.destroy()
 }
 
 async function drain(deps: GatewayDeps, patienceMs: number): Promise<void> {

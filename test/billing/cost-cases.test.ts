@@ -8,6 +8,7 @@ import { billOf, readingOf } from './bill.ts'
 import { CHAT_CASES } from './cases-chat.ts'
 import { GEMINI_CASES } from './cases-gemini.ts'
 import { MESSAGES_CASES } from './cases-messages.ts'
+import { RATE_CASES } from './cases-rates.ts'
 import { RESPONSES_CASES } from './cases-responses.ts'
 import { type CostCase, PRICE } from './cost-case.ts'
 
@@ -16,7 +17,13 @@ import { type CostCase, PRICE } from './cost-case.ts'
  * list of cost cases (tests/e2e/cost_calculation/cases.json) and of the providers' own documentation; figures are ours.
  */
 
-const CASES: readonly CostCase[] = [...CHAT_CASES, ...RESPONSES_CASES, ...MESSAGES_CASES, ...GEMINI_CASES]
+const CASES: readonly CostCase[] = [
+  ...CHAT_CASES,
+  ...RATE_CASES,
+  ...RESPONSES_CASES,
+  ...MESSAGES_CASES,
+  ...GEMINI_CASES,
+]
 
 function check(row: CostCase): void {
   const protocol = PROTOCOLS[row.format]

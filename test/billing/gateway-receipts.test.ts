@@ -9,6 +9,7 @@ import { requestOf } from './ask-for.ts'
 import { CHAT_CASES } from './cases-chat.ts'
 import { GEMINI_CASES } from './cases-gemini.ts'
 import { MESSAGES_CASES } from './cases-messages.ts'
+import { RATE_CASES } from './cases-rates.ts'
 import { RESPONSES_CASES } from './cases-responses.ts'
 import { type CostCase, PRICE } from './cost-case.ts'
 
@@ -21,7 +22,7 @@ const CHANNELS: Readonly<Record<ProtocolName, string>> = {
   'gemini-generate': 'gemini',
 }
 
-const ROWS = [...CHAT_CASES, ...RESPONSES_CASES, ...MESSAGES_CASES, ...GEMINI_CASES]
+const ROWS = [...CHAT_CASES, ...RATE_CASES, ...RESPONSES_CASES, ...MESSAGES_CASES, ...GEMINI_CASES]
   .filter(({ whole }) => whole === true)
   .map((row, place) => ({ row, model: `case-${place}` }))
 
