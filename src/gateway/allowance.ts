@@ -37,6 +37,12 @@ export class Allowance {
     return this.amount
   }
 
+  /** What is held in the end. An answer still on its way is waited for: the receipt has to name the ledger's sum. */
+  async settledNano(): Promise<Nano> {
+    if (this.asking) await new Promise<void>((resolve) => this.waiting.push(resolve))
+    return this.amount
+  }
+
   /**
    * @param events chunks with output: no chunk has less than a token
    * @returns a promise when the window is used up before the ledger has answered whether there is more

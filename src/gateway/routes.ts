@@ -268,14 +268,14 @@ class RouteRun {
 
   // ---- endings ------------------------------------------------------------------------------------------------------
 
-  private finished(ending: Ending, problem: Fault | null): Finished {
+  private async finished(ending: Ending, problem: Fault | null): Promise<Finished> {
     const { held } = this
     if (held === null) throw new Error('a request without a hold cannot be settled')
     return {
       planned: this.planned,
       plan: held.plan,
       held,
-      heldNano: this.allowance?.amountNano ?? held.heldNano,
+      heldNano: (await this.allowance?.settledNano()) ?? held.heldNano,
       attempts: this.attempts,
       decisionReason: this.reason,
       crossed: this.crossed(held.plan),
@@ -288,7 +288,7 @@ class RouteRun {
 
   private async end(outcome: AttemptOutcome, result: CallResult | null): Promise<void> {
     const problem = outcome.kind === 'broke' ? brokenOff(outcome.timeout) : null
-    const settling = await settle(this.deps, this.finished({ kind: 'attempt', outcome }, problem))
+    const settling = await settle(this.deps, await this.finished({ kind: 'attempt', outcome }, problem))
     if (this.claim !== null) await this.keep(this.claim, outcome, settling, result)
     if (result?.answer != null) this.sendAnswer(result.answer, settling)
     else if (!this.res.writableEnded) this.res.end()
@@ -349,7 +349,7 @@ class RouteRun {
     if (last === undefined) throw new Error('a request without attempts cannot have failed')
     const settling = await settle(
       this.deps,
-      this.finished({ kind: 'attempt', outcome: last.outcome }, problem),
+      await this.finished({ kind: 'attempt', outcome: last.outcome }, problem),
     )
     if (this.claim !== null) await this.deps.idempotency.release(this.claim)
     sendFault(this.res, faultAnswer(this.inbound.exchange, problem, true), {
@@ -369,7 +369,7 @@ class RouteRun {
     if (!this.deps.openHolds.has(held.holdId)) return true
     const problem = fault('internal_error', 'Something failed inside the gateway; nothing was charged.')
     const outcome = failedTransport('internal_error')
-    const settling = await settle(this.deps, this.finished({ kind: 'attempt', outcome }, problem))
+    const settling = await settle(this.deps, await this.finished({ kind: 'attempt', outcome }, problem))
     settling.commit()
     return true
   }

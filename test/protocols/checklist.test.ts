@@ -218,12 +218,13 @@ test('§7.13 a refusal without output is free', { todo: 'its few reported tokens
   assert.equal(billOf({ reading: readingOf(MESSAGES, refusal('m').text), price: PRICE }).totalNano, 0n)
 })
 
-test('§7.16 a second message_start neither doubles nor replaces the input', () => {
+test('§7.16 a second message_start doubles nothing, and one after the last figures changes nothing', () => {
   const start = (input: number): string =>
     `event: message_start\ndata: ${JSON.stringify({ type: 'message_start', message: { id: 'x', type: 'message', role: 'assistant', model: 'm', content: [], usage: { input_tokens: input, output_tokens: 1 } } })}\n\n`
   const whole = messagesStream({ input_tokens: 41, output_tokens: 1 }, { output_tokens: 9 })('m').text
-  const spliced = whole.replace('event: content_block_stop', `${start(7)}event: content_block_stop`)
-  for (const stream of [start(41) + whole, spliced]) {
+  const spliced = whole.replace('event: content_block_stop', `${start(41)}event: content_block_stop`)
+  const late = whole.replace('event: message_stop', `${start(7)}event: message_stop`)
+  for (const stream of [start(41) + whole, spliced, late]) {
     const { state, events } = hear(MESSAGES, Buffer.from(stream))
     const read = MESSAGES.readUsage(state.usage)
     assert.ok(read.kind === 'reported')
