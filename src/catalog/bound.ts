@@ -1,5 +1,5 @@
 import { assert, lineAmount, lineAmountUp, type Nano } from '../kernel/index.ts'
-import { mergeRates, type PriceContext, serviceTierRates, unitFor } from './price.ts'
+import { mergeRates, type PriceContext, serviceTiersPossible, unitFor } from './price.ts'
 import type { PriceSheet, PriceTier, Rates, UnitPrice } from './types.ts'
 
 export interface BoundContext extends PriceContext {
@@ -86,8 +86,7 @@ function scenarios(sheet: PriceSheet, context: BoundContext, inputTokensMax: num
   const calls = context.webSearchCallsMax ?? 0
   for (const count of [inputTokensMax, calls])
     assert(Number.isSafeInteger(count) && count >= 0, `not a count: ${count}`)
-  const requested = serviceTierRates(sheet, context.serviceTier)
-  const services = requested === null ? [null] : [null, requested]
+  const services = serviceTiersPossible(sheet, context)
   return levels(sheet, inputTokensMax).flatMap(({ tier, tokens }) =>
     services.map((service) =>
       scenarioOf(mergeRates(sheet, context.admittedAtMs, tier, service), tokens, calls),
@@ -97,7 +96,8 @@ function scenarios(sheet: PriceSheet, context: BoundContext, inputTokensMax: num
 
 /**
  * An amount that {@link priceUsage} never exceeds for any usage with at most these totals, whatever classes the tokens
- * fall into, and whether the provider bills the service tier that was asked for or its default. Grows with both totals.
+ * fall into, and whether the provider bills the service tier that was asked for or its default (any, for `auto`). A tier
+ * that nobody asked for may cost more. Grows with both totals.
  */
 export function boundNano(sheet: PriceSheet, bound: UsageBound): Nano {
   const { outputTokensMax } = bound

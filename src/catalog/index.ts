@@ -8,6 +8,7 @@ export {
   type PricedUsage,
   priceUsage,
   priceVersionAt,
+  type RateSelector,
   ratesFor,
 } from './price.ts'
 export {

@@ -8,6 +8,8 @@ export interface PriceContext {
   readonly admittedAtMs: number
   /** As the provider names it; `default`, `standard` and null are the sheet's own prices. */
   readonly serviceTier: string | null
+  /** Where the provider computes, when that has a price of its own (`us`); left out or null: anywhere. */
+  readonly geography?: string | null
 }
 
 /** quantity × unit, rounded once, half to even. `meter` is the usage class; `unit` may be the rate that covers it. */
@@ -72,10 +74,32 @@ function windowCovers(window: PriceWindow, atMs: number): boolean {
   return (minute >= window.startMinute && opensOn(0)) || (minute < window.endMinute && opensOn(-1))
 }
 
-/** The sheet's own prices for that tier; null where the request uses base rates. The name comes from a provider's answer. */
-export function serviceTierRates(sheet: PriceSheet, serviceTier: string | null): Rates | null {
-  if (serviceTier === null || serviceTier === 'default' || serviceTier === 'standard') return null
-  return Object.hasOwn(sheet.serviceTiers, serviceTier) ? (sheet.serviceTiers[serviceTier] ?? null) : null
+/** What selects the rates of a sheet's `service_tiers`; both names come from a provider's answer. */
+export type RateSelector = Pick<PriceContext, 'serviceTier' | 'geography'>
+
+function isBaseTier(serviceTier: string | null): serviceTier is null | 'default' | 'standard' {
+  return serviceTier === null || serviceTier === 'default' || serviceTier === 'standard'
+}
+
+/**
+ * The sheet's own prices for a tier and a place; null where the request uses base rates. `priority-us` is the price of
+ * both together; a sheet without it has the tier's, and without that the place's.
+ */
+export function serviceTierRates(sheet: PriceSheet, { serviceTier, geography }: RateSelector): Rates | null {
+  const tier = isBaseTier(serviceTier) ? null : serviceTier
+  const place = geography ?? null
+  if (tier === null && place === null) return null
+  for (const name of [tier === null || place === null ? null : `${tier}-${place}`, tier, place])
+    if (name !== null && Object.hasOwn(sheet.serviceTiers, name)) return sheet.serviceTiers[name] ?? null
+  return null
+}
+
+/** Every rate that a request with these wishes may be billed at; `auto` leaves the choice to the provider. */
+export function serviceTiersPossible(sheet: PriceSheet, asked: RateSelector): ReadonlyArray<Rates | null> {
+  if (asked.serviceTier === 'auto') return [null, ...Object.values(sheet.serviceTiers)]
+  const requested = serviceTierRates(sheet, asked)
+  const placed = serviceTierRates(sheet, { ...asked, serviceTier: null })
+  return [...new Set([null, requested, placed])]
 }
 
 /** The highest tier that the total input exceeds; a total equal to the limit is still below it. */
@@ -116,7 +140,7 @@ export function ratesFor(
   context: PriceContext & { readonly totalInputTokens: number },
 ): Rates {
   const tier = tierFor(sheet, context.totalInputTokens)
-  return mergeRates(sheet, context.admittedAtMs, tier, serviceTierRates(sheet, context.serviceTier))
+  return mergeRates(sheet, context.admittedAtMs, tier, serviceTierRates(sheet, context))
 }
 
 /** The unit price of a usage class. A sheet without input or output price never gets past the configuration. */

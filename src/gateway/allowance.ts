@@ -77,6 +77,7 @@ export class Allowance {
     const costNano = boundNano(held.plan.price.sheet, {
       admittedAtMs: inbound.exchange.startedAtMs,
       serviceTier: inbound.facts.serviceTier,
+      geography: inbound.facts.geography ?? null,
       inputTokensMax: held.inputTokensMax,
       outputTokensMax: nextTokens,
       webSearchCallsMax: inbound.facts.webSearchCallsMax,

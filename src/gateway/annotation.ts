@@ -11,7 +11,7 @@ export function annotation(
   reading: Reading,
 ): JsonObject {
   const ending: Ending = { kind: 'attempt', outcome: { kind: 'served', reading } }
-  const priced = priceRequest(planned, plan, meterRequest(planned, held, ending), reading.serviceTier)
+  const priced = priceRequest(planned, plan, meterRequest(planned, held, ending), reading)
   return {
     request_id: planned.admitted.inbound.exchange.publicId,
     bucket: plan.route.bucket.id,

@@ -214,6 +214,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
       servedModel: answer.servedModel,
       serviceTier: answer.serviceTier,
       hasOutput: answer.hasOutput,
+      unbilled: answer.unbilled === true,
       bytesRead: this.bytesRead,
       get tokensEstimated() {
         return answer.tokensEstimated
@@ -349,6 +350,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
       servedModel: state?.servedModel ?? null,
       serviceTier: state?.serviceTier ?? null,
       hasOutput: (state?.delivered.events ?? 0) > 0,
+      unbilled: state?.unbilled === true,
       // As of the usage, so that the charge told beside it in the stream is the one that is made.
       bytesRead: usageWhole ? state.usageAtBytes : this.bytesRead,
       tokensEstimated: Math.ceil(state?.delivered.tokens ?? 0),

@@ -1,4 +1,4 @@
-import { type PriceSheet, type PriceVersion, priceUsage } from '../catalog/index.ts'
+import { type PriceSheet, type PriceVersion, priceUsage, type RateSelector } from '../catalog/index.ts'
 import { assert, formatId, formatNano, type Nano, type Usage } from '../kernel/index.ts'
 import type { ChargeFacts } from '../receipts/index.ts'
 import type { Metered, Priced, RoutePlan } from './types.ts'
@@ -8,17 +8,11 @@ import type { Metered, Priced, RoutePlan } from './types.ts'
 export interface ChargeContext {
   readonly plan: RoutePlan
   readonly admittedAtMs: number
-  /** What the caller asked for; the answer's tier counts only when it is this one, since only this one was held for. */
-  readonly serviceTierAsked: string | null
-  readonly serviceTierServed: string | null
+  /** What the answer says of its tier and place: a provider bills what it served, not what was asked for. */
+  readonly served: RateSelector
   readonly referencePrice: PriceSheet | null
   /** The price of another model on a route of the same type and bucket; null when the catalog has none. */
   readonly priceOf: (model: string) => PriceVersion | null
-}
-
-function billedTier(context: ChargeContext): string | null {
-  const { serviceTierAsked: asked, serviceTierServed: served } = context
-  return served === null || served === asked ? served : null
 }
 
 function lineFacts(lines: ReturnType<typeof priceUsage>['lines']): ChargeFacts['lines'] {
@@ -42,7 +36,7 @@ function referenceOf(
   if (sheet === null) return undefined
   const { totalNano } = priceUsage(sheet, usage, {
     admittedAtMs: context.admittedAtMs,
-    serviceTier: billedTier(context),
+    ...context.served,
   })
   return { currency: sheet.currency, total: formatNano(totalNano) }
 }
@@ -85,7 +79,7 @@ export function charge(metered: Metered, context: ChargeContext): Priced {
   const { usage } = metered
   if (usage === null || metered.noCharge !== null) return { ...metered, totalNano: 0n, charge: null }
   const { plan, admittedAtMs } = context
-  const priced = priceUsage(plan.price.sheet, usage, { admittedAtMs, serviceTier: billedTier(context) })
+  const priced = priceUsage(plan.price.sheet, usage, { admittedAtMs, ...context.served })
   const others = chargeOthers(metered, context)
   const totalNano = priced.totalNano + others.nano
   if (totalNano === 0n) return { ...metered, noCharge: 'price_is_zero', totalNano: 0n, charge: null }

@@ -57,6 +57,7 @@ export function holdWindow(planned: Planned, plan: RoutePlan): HoldWindow {
     boundNano(sheet, {
       admittedAtMs: exchange.startedAtMs,
       serviceTier: facts.serviceTier,
+      geography: facts.geography ?? null,
       inputTokensMax,
       outputTokensMax: outputTokens * facts.choices,
       webSearchCallsMax: facts.webSearchCallsMax,
@@ -81,6 +82,7 @@ export function windowFor(planned: Planned, plan: RoutePlan, window: HoldWindow,
     {
       admittedAtMs: exchange.startedAtMs,
       serviceTier: facts.serviceTier,
+      geography: facts.geography ?? null,
       webSearchCallsMax: facts.webSearchCallsMax,
     },
     window.inputTokensMax,

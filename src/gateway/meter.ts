@@ -169,7 +169,7 @@ function completed(reading: Reading, bounds: MeterBounds): Metered {
   const { usage } = counted
   // Hidden reasoning that used up the limit is output: only an answer without any is empty.
   const outputReported = counted.how === 'estimated' ? 0 : totalOutput(usage.counts)
-  if (!reading.hasOutput && outputReported === 0)
+  if (reading.unbilled || (!reading.hasOutput && outputReported === 0))
     return {
       usage,
       others: [],
@@ -216,6 +216,7 @@ const NOTHING_READ: Reading = {
   servedModel: null,
   serviceTier: null,
   hasOutput: false,
+  unbilled: false,
   bytesRead: 0,
   tokensEstimated: 0,
 }

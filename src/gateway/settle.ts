@@ -1,4 +1,4 @@
-import { priceVersionAt, referenceSheetAt } from '../catalog/index.ts'
+import { priceVersionAt, type RateSelector, referenceSheetAt } from '../catalog/index.ts'
 import type { Fault } from '../contract/index.ts'
 import { errorText, formatId, formatNano, type Nano } from '../kernel/index.ts'
 import type { LedgerOp, OpResult } from '../ledger/index.ts'
@@ -154,19 +154,24 @@ export function meterRequest(planned: Planned, held: Held, ending: Ending): Mete
   })
 }
 
+export function servedRate(reading: Reading | null): RateSelector {
+  if (reading === null) return { serviceTier: null }
+  const { usage, serviceTier } = reading
+  return { serviceTier, geography: (usage.kind === 'reported' ? usage.usage.geography : null) ?? null }
+}
+
 export function priceRequest(
   planned: Planned,
   plan: RoutePlan,
   metered: Metered,
-  serviceTierServed: string | null,
+  reading: Reading | null,
 ): Priced {
   const { inbound, model } = planned.admitted
   const admittedAtMs = inbound.exchange.startedAtMs
   return charge(metered, {
     plan,
     admittedAtMs,
-    serviceTierAsked: inbound.facts.serviceTier,
-    serviceTierServed,
+    served: servedRate(reading),
     referencePrice: referenceSheetAt(model, admittedAtMs),
     priceOf: (name) => {
       const other = planned.admitted.snapshot.models.get(name)
@@ -245,7 +250,7 @@ export async function settle(deps: GatewayDeps, finished: Finished): Promise<Set
   const { planned, plan, held, ending } = finished
   const { orgId } = planned.admitted.inbound.key
   const metered = meterRequest(planned, held, ending)
-  const asPriced = priceRequest(planned, plan, metered, lastReading(finished)?.serviceTier ?? null)
+  const asPriced = priceRequest(planned, plan, metered, lastReading(finished))
   const { priced, heldNano } =
     asPriced.totalNano > finished.heldNano
       ? await coverExcess(deps, finished, asPriced)

@@ -152,6 +152,8 @@ export interface Reading {
   readonly servedModel: string | null
   readonly serviceTier: string | null
   readonly hasOutput: boolean
+  /** The provider does not bill this answer, whatever it reports. */
+  readonly unbilled: boolean
   /** Bytes of the upstream's answer: no visible token is less than one of them. */
   readonly bytesRead: number
   /** Output tokens by our own count of what was delivered. */

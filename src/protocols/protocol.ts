@@ -40,6 +40,8 @@ export interface RequestFacts {
   readonly maxOutputTokens: number | null
   readonly choices: number
   readonly serviceTier: string | null
+  /** Where the caller wants it computed, when that has a price of its own; absent: anywhere. */
+  readonly geography?: string
   /** No request of these bytes can have more input tokens (media by a bound of their own). */
   readonly inputTokensMax: number
   /** Billable searches the request may make at most; 0 when it can make none. */
@@ -76,6 +78,8 @@ export interface StreamState {
   error: string | null
   servedModel: string | null
   serviceTier: string | null
+  /** The provider does not bill this answer, whatever it reports; absent: it does. */
+  unbilled?: boolean
   readonly delivered: DeltaCount
 }
 
@@ -162,6 +166,8 @@ export interface AnswerFacts {
   readonly servedModel: string | null
   readonly serviceTier: string | null
   readonly hasOutput: boolean
+  /** The provider does not bill this answer, whatever it reports; absent: it does. */
+  readonly unbilled?: boolean
   /** Output tokens by our own count; may be a getter, it is asked only when nothing was reported. */
   readonly tokensEstimated: number
   readonly body: JsonObject

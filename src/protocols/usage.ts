@@ -9,6 +9,8 @@ export interface ReadUsage {
   readonly calls: Readonly<Partial<Record<'web_search', number>>>
   /** Parts that ran on another model than the one asked for (advisor, compaction, fallback), not inside `counts`. */
   readonly others: readonly OtherModelUsage[]
+  /** Where it was computed, when the provider says so and it has a price of its own. */
+  readonly geography?: string
   /** False when a number had to be worked out rather than read. */
   readonly exact: boolean
   readonly flags: readonly UsageFlag[]

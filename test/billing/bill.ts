@@ -4,6 +4,7 @@ import { routePrice } from '../../src/catalog/price-schema.ts'
 import { NumberLiteral } from '../../src/catalog/yaml-tree.ts'
 import { charge } from '../../src/gateway/charge.ts'
 import { meter } from '../../src/gateway/meter.ts'
+import { servedRate } from '../../src/gateway/settle.ts'
 import type { Priced, Reading, RoutePlan } from '../../src/gateway/types.ts'
 import type { Protocol } from '../../src/protocols/index.ts'
 import { hear } from '../protocols/speak.ts'
@@ -43,6 +44,7 @@ export function readingOf(protocol: Protocol, text: string): Reading {
       servedModel,
       serviceTier,
       hasOutput,
+      unbilled: read.answer.unbilled === true,
       bytesRead,
       tokensEstimated,
     }
@@ -57,6 +59,7 @@ export function readingOf(protocol: Protocol, text: string): Reading {
     servedModel: state.servedModel,
     serviceTier: state.serviceTier,
     hasOutput: state.delivered.events > 0,
+    unbilled: state.unbilled === true,
     bytesRead: usageWhole ? state.usageAtBytes : bytesRead,
     tokensEstimated: Math.ceil(state.delivered.tokens),
   }
@@ -66,7 +69,6 @@ export interface BillInput {
   readonly reading: Reading
   readonly price: object
   readonly prices?: Readonly<Record<string, object>>
-  readonly tierAsked?: string
   readonly inputTokensEstimated?: () => number
   readonly atMs?: number
 }
@@ -94,8 +96,7 @@ export function billOf(input: BillInput): Priced {
   return charge(meter({ kind: 'attempt', outcome: { kind: 'served', reading } }, bounds), {
     plan,
     admittedAtMs: input.atMs ?? NOON_MS,
-    serviceTierAsked: input.tierAsked ?? null,
-    serviceTierServed: reading.serviceTier,
+    served: servedRate(reading),
     referencePrice: null,
     priceOf: (model) => {
       const written = prices[model]

@@ -134,7 +134,6 @@ export const GEMINI_CASES: readonly CostCase[] = [
     counts: PLAIN_COUNTS,
     lines: [],
     total: 0n,
-    todo: 'a tier that was not asked for by that name is charged at the base price',
   },
   {
     name: 'gemini: a limit that thoughts alone used up is charged',

@@ -262,7 +262,6 @@ export const MESSAGES_CASES: readonly CostCase[] = [
       ['output', 40, 160_000n],
     ],
     total: 280_000n,
-    todo: 'a tier that was not asked for by that name is charged at the base price',
   },
   {
     name: 'messages: inference in one country has a surcharge',
@@ -277,7 +276,6 @@ export const MESSAGES_CASES: readonly CostCase[] = [
       ['output', 40, 352_000n],
     ],
     total: 616_000n,
-    todo: 'geography selects no rate: price sheets have no name for it',
   },
   {
     name: 'messages: a refusal without output is free, though usage is reported',
@@ -287,7 +285,6 @@ export const MESSAGES_CASES: readonly CostCase[] = [
     settlement: 'empty_completion',
     lines: [],
     total: 0n,
-    todo: 'the few output tokens that a refusal reports make it a charged answer',
   },
   {
     name: 'messages: nothing said and nothing counted is free',

@@ -45,7 +45,6 @@ const PRIORITY_BILL = {
   ],
   total: 980_000n,
 } as const
-const BY_ASKED = 'a tier that was not asked for by that name is charged at the base price'
 
 /** Two windows a day, as DeepSeek has them: 600 and 2,400 instead of 300 and 1,200. */
 const PEAK = {
@@ -120,9 +119,9 @@ export const RATE_CASES: readonly CostCase[] = [
   tier('flex', 'default', { whole: true }),
   tier('priority', 'priority', PRIORITY_BILL),
   tier('priority', 'default', {}),
-  tier('fast', 'priority', { ...PRIORITY_BILL, todo: BY_ASKED }),
-  tier('auto', 'priority', { ...PRIORITY_BILL, todo: BY_ASKED }),
-  tier(null, 'flex', { ...FLEX_BILL, todo: BY_ASKED }),
+  tier('fast', 'priority', { ...PRIORITY_BILL }),
+  tier('auto', 'priority', { ...PRIORITY_BILL }),
+  tier(null, 'flex', { ...FLEX_BILL }),
   {
     name: 'chat: DeepSeek hits and misses outside its peak hours',
     format: 'openai-chat',

@@ -213,7 +213,7 @@ test('§7.13 every iteration is billed on its own model; what safety stopped aft
   assert.equal(stopped.totalNano, 302_000n)
 })
 
-test('§7.13 a refusal without output is free', { todo: 'its few reported tokens are charged' }, () => {
+test('§7.13 a refusal without output is free', () => {
   const refusal = messages({ input_tokens: 18, output_tokens: 5 }, { content: [], stopReason: 'refusal' })
   assert.equal(billOf({ reading: readingOf(MESSAGES, refusal('m').text), price: PRICE }).totalNano, 0n)
 })

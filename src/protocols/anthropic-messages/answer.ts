@@ -44,6 +44,11 @@ export function countedModel(model: Json | undefined, usage: Json | undefined): 
   return typeof model === 'string' && model !== '' ? model : null
 }
 
+/** Anthropic bills no refusal that came before any output, though its usage counts tokens. */
+export function isUnbilled(stopReason: Json | undefined, hasOutput: boolean): boolean {
+  return stopReason === 'refusal' && !hasOutput
+}
+
 export function readAnswer(text: string): AnswerResult {
   const parsed = parseJson(text)
   if (!parsed.ok || !isObject(parsed.value)) return { ok: false, message: 'the answer is not JSON' }
@@ -55,13 +60,15 @@ export function readAnswer(text: string): AnswerResult {
   }
   if (!isArray(content)) return { ok: false, message: 'the answer has no content' }
   const blocks = content.filter(isObject)
+  const hasOutput = blocks.some(isWritten)
   return {
     ok: true,
     answer: {
       usage,
       servedModel: countedModel(body['model'], usage),
       serviceTier: tierOf(usage),
-      hasOutput: blocks.some(isWritten),
+      hasOutput,
+      unbilled: isUnbilled(body['stop_reason'], hasOutput),
       get tokensEstimated() {
         return blocks.reduce((sum, block) => sum + tokensOf(block), 0)
       },

@@ -3,6 +3,7 @@ import type { MemberEdit } from '../json-span.ts'
 import type { RequestFacts, RequestInput, RequestResult, UpstreamCallInput } from '../protocol.ts'
 import { inputTokensMax, webSearchCallsMax } from './bound.ts'
 import { BUDGET_MIN } from './models.ts'
+import { placeOf } from './usage.ts'
 
 /** What routing, holding and metering need of a Messages request; the rest of the body is not ours. */
 export interface MessagesFacts extends RequestFacts {
@@ -125,6 +126,7 @@ export function readRequest(input: RequestInput): RequestResult<MessagesFacts> {
       maxOutputTokens: limit,
       choices: 1,
       serviceTier: tierAsked(body),
+      ...placeOf(body['inference_geo']),
       inputTokensMax: inputTokensMax(body, messages, byteLength),
       webSearchCallsMax: webSearchCallsMax(body),
       thinking: isObject(body['thinking']) ? body['thinking'] : null,

@@ -1,7 +1,7 @@
 import { isObject, type Json, type JsonObject, parseJson } from '../../kernel/index.ts'
 import type { FeedResult, StreamReader, StreamReaderOptions, StreamState } from '../protocol.ts'
 import { EVENT_BYTES_MAX, eventData, isNamedError, lastEventEnd, mayNameError, splitEvents } from '../sse.ts'
-import { countedModel } from './answer.ts'
+import { countedModel, isUnbilled } from './answer.ts'
 import { countDeltas } from './deltas.ts'
 import { errorOf } from './errors.ts'
 import { mergeUsage, tierOf } from './usage.ts'
@@ -87,7 +87,10 @@ class Reader implements StreamReader {
   private delta(body: JsonObject, event: Buffer, endAt: number): Buffer {
     const delta = isObject(body['delta']) ? body['delta'] : {}
     const last = typeof delta['stop_reason'] === 'string'
-    if (last) this.state.finishSeen = true
+    if (last) {
+      this.state.finishSeen = true
+      this.state.unbilled = isUnbilled(delta['stop_reason'], this.state.delivered.events > 0)
+    }
     const { usage } = body
     if (!isObject(usage)) return event
     this.deltaSeen = true

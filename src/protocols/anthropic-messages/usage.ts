@@ -171,6 +171,7 @@ export function readUsage(raw: Json | undefined): UsageResult {
       calls: searches > 0 ? { web_search: searches } : {},
       others,
       exact: !flags.includes('cache_write_split_lost'),
+      ...placeOf(raw['inference_geo']),
       flags,
     },
   }
@@ -193,4 +194,10 @@ export function tierOf(usage: Json | undefined): string | null {
   if (!isObject(usage)) return null
   if (usage['speed'] === 'fast') return 'fast'
   return typeof usage['service_tier'] === 'string' ? usage['service_tier'] : null
+}
+
+/** Models that cannot be placed answer `not_available`; `global` is anywhere. */
+export function placeOf(place: Json | undefined): { readonly geography?: string } {
+  const named = typeof place === 'string' && place !== '' && place !== 'global' && place !== 'not_available'
+  return named ? { geography: place } : {}
 }
