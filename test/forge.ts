@@ -178,6 +178,9 @@ async function until<T>(what: string, look: () => Promise<T | null>): Promise<T>
 }
 
 export async function startForge(t: TestContext, options: ForgeOptions = {}): Promise<Forge> {
+  const started: { app?: App } = {}
+  // Before the database goes: what is still to be settled would wait for it for ever.
+  t.after(() => started.app?.close(2_000))
   const prepared = await testDatabase(t, options.durable === true ? { durable: true } : {})
   const sandbox = await startSandbox({ record: true })
   t.after(() => sandbox.close())
@@ -192,8 +195,8 @@ export async function startForge(t: TestContext, options: ForgeOptions = {}): Pr
     log: options.log ?? silentLog,
     version: '0.0.0-test',
   })
+  started.app = app
   const { port } = await app.api.listen({ host: '127.0.0.1', port: 0 })
-  t.after(() => app.close(2_000))
   const url = `http://127.0.0.1:${port}`
   const forge: Forge = {
     url,

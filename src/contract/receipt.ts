@@ -48,6 +48,8 @@ export const receiptAttempt = z.object({
   started_at: time,
   latency_ms: z.number(),
   time_to_first_token_ms: z.number().nullable(),
+  /** The upstream's own id of the call; for operators only. */
+  upstream_request_id: z.string().nullable().optional(),
   usage: receiptUsage.nullable(),
   billed: z.boolean(),
   billed_reason: z.string(),

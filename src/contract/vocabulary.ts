@@ -69,6 +69,7 @@ export type ChannelProtocol = (typeof CHANNEL_PROTOCOLS)[number]
 export const ENDPOINTS = [
   'openai.chat_completions',
   'openai.responses',
+  'openai.responses_compact',
   'openai.embeddings',
   'anthropic.messages',
   'gemini.generate_content',

@@ -163,7 +163,8 @@ async function openRun(deps: GatewayDeps, inbound: Inbound): Promise<StageResult
 /** What continues a stored response must go to the channel that keeps it. */
 async function pinOf(deps: GatewayDeps, inbound: Inbound): Promise<StageResult<Pin | null>> {
   const id = inbound.body['previous_response_id']
-  if (typeof id !== 'string' || inbound.exchange.call.endpoint !== 'openai.responses')
+  const { endpoint } = inbound.exchange.call
+  if (typeof id !== 'string' || (endpoint !== 'openai.responses' && endpoint !== 'openai.responses_compact'))
     return { ok: true, value: null }
   const pin = await deps.pins.find(inbound.key.orgId, inbound.key.projectId, id)
   if (pin !== null) return { ok: true, value: pin }

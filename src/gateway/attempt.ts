@@ -7,7 +7,7 @@ import { failedAnswer, failedTransport, readRetryAfterMs, secretsOf, transportCo
 import type { Delivery } from './delivery.ts'
 import { Timekeeper, type TimeoutKind } from './timekeeper.ts'
 import type { AttemptOutcome, Reading } from './types.ts'
-import type { Upstream } from './upstream.ts'
+import { type Upstream, upstreamIdOf } from './upstream.ts'
 import { joinPaths } from './wire.ts'
 
 /**
@@ -60,6 +60,8 @@ export interface CallResult {
   readonly answer: WholeAnswer | null
   /** What a stream began with, as the caller got it. */
   readonly streamBegin: Buffer | null
+  /** The upstream's own id of the call: what its support asks for. */
+  readonly upstreamId: string | null
 }
 
 export interface UpstreamCall {
@@ -371,6 +373,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
       latencyMs: this.time.elapsedMs(),
       answer,
       streamBegin: this.firstEvent,
+      upstreamId: upstreamIdOf(this.headers),
     })
   }
 }

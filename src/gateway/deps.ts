@@ -7,6 +7,7 @@ import type { UpstreamCall } from './attempt.ts'
 import type { Idempotency } from './idempotency.ts'
 import type { OpenHolds } from './open-holds.ts'
 import type { Pins } from './pins.ts'
+import type { StreamUsage } from './stream-usage.ts'
 import type { Upstreams } from './upstream.ts'
 
 /** What the stages need; made once by `createGateway`. */
@@ -20,6 +21,7 @@ export interface GatewayDeps {
   readonly idempotency: Idempotency
   readonly openHolds: OpenHolds
   readonly pins: Pins
+  readonly streamUsage: StreamUsage
   /** Upstream calls under way, for shutting down. */
   readonly calls: Set<UpstreamCall>
   readonly clock: Clock

@@ -12,6 +12,7 @@ import { createIdempotency } from './idempotency.ts'
 import { createOpenHolds } from './open-holds.ts'
 import { createPins } from './pins.ts'
 import { recover } from './recover.ts'
+import { createStreamUsage } from './stream-usage.ts'
 import type { Exchange } from './types.ts'
 import { createUpstreams } from './upstream.ts'
 import { CHAT_CALL } from './wire.ts'
@@ -108,6 +109,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     idempotency: createIdempotency(database, processId, log),
     openHolds: createOpenHolds(writer, onLost),
     pins: createPins(database, log),
+    streamUsage: createStreamUsage(),
     calls: new Set(),
     counters,
   }

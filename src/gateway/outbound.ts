@@ -63,7 +63,7 @@ export class Outbound {
     const protocol = this.formatOf(target)
     if (protocol === null) return this.unable(target)
     if (protocol.name === this.inbound.exchange.call.protocol.name) return null
-    const encoded = this.encode(protocol, target, null)
+    const encoded = this.encode(protocol, target, null, false)
     return encoded.ok ? null : untranslatable(encoded, protocol)
   }
 
@@ -81,11 +81,16 @@ export class Outbound {
   }
 
   /** @param limit output tokens to send, or null to leave the caller's own limit in place */
-  prepare(target: RouteChannel, limit: number | null): Prepared {
+  prepare(target: RouteChannel, limit: number | null, withoutUsage: boolean): Prepared {
     const { facts, bytes, spans, exchange } = this.inbound
     const protocol = this.formatOf(target)
     if (protocol === null) return { ok: false, fault: this.unable(target) }
-    const call = { upstreamModel: target.upstreamModel, stream: facts.stream, maxOutputTokens: limit }
+    const call = {
+      upstreamModel: target.upstreamModel,
+      stream: facts.stream,
+      maxOutputTokens: limit,
+      withoutUsage,
+    }
     const headers = protocol.callHeaders(target.channel.apiKey)
     if (protocol.name === exchange.call.protocol.name) {
       const path = protocol.callPath(call, facts)
@@ -99,7 +104,7 @@ export class Outbound {
         dropped: [],
       }
     }
-    const encoded = this.encode(protocol, target, limit)
+    const encoded = this.encode(protocol, target, limit, withoutUsage)
     if (!encoded.ok) return { ok: false, fault: untranslatable(encoded, protocol) }
     const path = protocol.callPath(call)
     return {
@@ -112,13 +117,19 @@ export class Outbound {
     }
   }
 
-  private encode(protocol: Protocol, target: RouteChannel, limit: number | null): EncodeResult {
+  private encode(
+    protocol: Protocol,
+    target: RouteChannel,
+    limit: number | null,
+    withoutUsage: boolean,
+  ): EncodeResult {
     const { exchange, body, facts } = this.inbound
     this.decoded ??= exchange.call.protocol.decodeRequest(body, facts)
     if (!this.decoded.ok) return this.decoded
     const encoded = protocol.encodeRequest(this.decoded.value, {
       upstreamModel: target.upstreamModel,
       stream: facts.stream,
+      withoutUsage,
       maxOutputTokens: limit,
       modelMaxOutputTokens: this.model.maxOutputTokens,
     })

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Database } from '../db/index.ts'
 import { errorText, type Log, type Uuid } from '../kernel/index.ts'
 
@@ -27,6 +28,7 @@ export interface Pins {
 }
 
 const RESPONSE_ID_MAX = 256
+const ANOTHER_LOOK_MS = 100
 const FORGET_EVERY_MS = 3_600_000
 
 const REMEMBER_SQL = `insert into gateway.response_pin (org_id, project_id, response_id, channel, route, model)
@@ -45,20 +47,32 @@ export function createPins(database: Database, log: Log): Pins {
   }
   const timer = setInterval(forgetOld, FORGET_EVERY_MS)
   timer.unref()
+  /** On their way to the database: whoever has an answer may continue it before they are there. */
+  const writing = new Map<string, Pin>()
+  const look = (orgId: Uuid, projectId: Uuid, responseId: string): Promise<Pin | null> =>
+    database.maybeOne<Pin & Record<string, unknown>>(FIND_SQL, [orgId, projectId, responseId])
   return {
     async remember({ orgId, projectId, responseId, channel, route, model }) {
       if (responseId === '' || responseId.length > RESPONSE_ID_MAX) return
+      const name = `${projectId} ${responseId}`
+      writing.set(name, { channel, route, model })
       try {
         await database.query(REMEMBER_SQL, [orgId, projectId, responseId, channel, route, model])
       } catch (thrown) {
         log.error({ error: errorText(thrown) }, 'the channel of a stored response could not be kept')
       }
+      writing.delete(name)
     },
-    // What cannot be an id is none; the database would refuse some of it.
-    find: async (orgId, projectId, responseId) =>
-      /^[\w-]+$/.test(responseId)
-        ? database.maybeOne<Pin & Record<string, unknown>>(FIND_SQL, [orgId, projectId, responseId])
-        : null,
+    async find(orgId, projectId, responseId) {
+      // What cannot be an id is none; the database would refuse some of it.
+      if (!/^[\w-]+$/.test(responseId)) return null
+      const name = `${projectId} ${responseId}`
+      const pin = writing.get(name) ?? (await look(orgId, projectId, responseId))
+      if (pin !== null) return pin
+      // Another process may have made it a moment ago.
+      await sleep(ANOTHER_LOOK_MS)
+      return writing.get(name) ?? look(orgId, projectId, responseId)
+    },
     async forget(orgId, projectId, responseId) {
       await database.query(FORGET_SQL, [orgId, projectId, responseId])
     },

@@ -94,10 +94,7 @@ export function baseDocument(
     idempotency: story.idempotencyKey ?? undefined,
     requested: story.requestedModel ?? undefined,
     model: story.catalogModel ?? undefined,
-    sandbox:
-      story.plan !== null && story.plan.channels.some(({ target }) => target.channel.sandbox)
-        ? (true as const)
-        : undefined,
+    sandbox: story.plan?.channels.some(({ target }) => target.channel.sandbox) ? (true as const) : undefined,
     decision: decisionOf(story, candidates),
     crossed: story.crossed ? (true as const) : undefined,
     maxOutput: story.maxOutputTokens ?? undefined,
@@ -215,6 +212,7 @@ function attemptFacts(attempt: AttemptRecord, next: AttemptRecord | undefined, p
     at: attempt.startedAtMs,
     latency: Math.round(attempt.latencyMs),
     ttft: attempt.firstTokenMs === null ? undefined : Math.round(attempt.firstTokenMs),
+    upstreamId: attempt.upstreamId ?? undefined,
     billed: next === undefined && priced.charge !== null,
     why: whyBilled(attempt, priced, next === undefined),
     next:

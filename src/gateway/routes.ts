@@ -162,7 +162,8 @@ class RouteRun {
   private async tryChannels(plan: RoutePlan): Promise<boolean> {
     const { held } = this
     if (held === null) return false
-    for (const channel of plan.channels) {
+    const channels = [...plan.channels]
+    for (const [at, channel] of channels.entries()) {
       if (this.attempts.length >= this.planned.attemptsMax) return false
       if (this.isSkipped(channel)) continue
       if (this.res.destroyed) {
@@ -171,13 +172,15 @@ class RouteRun {
       }
       const startedAtMs = this.deps.clock.nowMs()
       const result = await this.callChannel(plan, held, channel)
-      const { outcome, latencyMs, firstTokenMs } = result
-      this.attempts.push({ plan, channel, startedAtMs, latencyMs, firstTokenMs, outcome })
+      const { outcome, latencyMs, firstTokenMs, upstreamId } = result
+      this.attempts.push({ plan, channel, startedAtMs, latencyMs, firstTokenMs, upstreamId, outcome })
       if (outcome.kind !== 'failed') {
         await this.end(outcome, result)
         return true
       }
-      if (outcome.final !== null) {
+      if (this.inbound.facts.stream && this.deps.streamUsage.learn(channel.target, outcome))
+        channels.splice(at + 1, 0, channel)
+      else if (outcome.final !== null) {
         await this.failed()
         return true
       }
@@ -189,7 +192,7 @@ class RouteRun {
     const { deps, inbound, allowance } = this
     const { facts, exchange } = inbound
     const { target } = channel
-    const prepared = this.outbound.prepare(target, held.sentLimit)
+    const prepared = this.outbound.prepare(target, held.sentLimit, deps.streamUsage.refuses(target))
     // It was found able before the hold was made.
     if (!prepared.ok) throw new Error(prepared.fault.message)
     this.dropped = prepared.dropped
@@ -290,13 +293,11 @@ class RouteRun {
     const problem = outcome.kind === 'broke' ? brokenOff(outcome.timeout) : null
     const settling = await settle(this.deps, await this.finished({ kind: 'attempt', outcome }, problem))
     if (this.claim !== null) await this.keep(this.claim, outcome, settling, result)
+    const remembered = rememberResponse(this.deps.pins, this.planned.admitted, this.attempts.at(-1), result)
     if (result?.answer != null) this.sendAnswer(result.answer, settling)
     else if (!this.res.writableEnded) this.res.end()
     settling.commit()
-    const target = this.attempts.at(-1)?.channel.target
-    const route = this.held?.plan.route.name
-    if (outcome.kind === 'served' && result !== null && target !== undefined && route !== undefined)
-      await rememberResponse(this.deps.pins, this.planned.admitted, target, route, result)
+    await remembered
   }
 
   private sendAnswer(answer: { contentType: string; bytes: Buffer }, settling: Settling): void {

@@ -1,4 +1,3 @@
-import type { RouteChannel } from '../catalog/index.ts'
 import { fault } from '../contract/index.ts'
 import { keyFault, readCredential } from './admit.ts'
 import { faultAnswer, sendFault } from './answer.ts'
@@ -6,7 +5,7 @@ import type { CallResult } from './attempt.ts'
 import type { GatewayDeps } from './deps.ts'
 import type { Pins } from './pins.ts'
 import { relay } from './relay.ts'
-import type { Admitted, Exchange } from './types.ts'
+import type { Admitted, AttemptRecord, Exchange } from './types.ts'
 
 /** Stored responses: retrieved, cancelled and deleted at the channel that made them. They cost nothing. */
 
@@ -73,10 +72,11 @@ export async function serveStored(deps: GatewayDeps, exchange: Exchange, stored:
 export async function rememberResponse(
   pins: Pins,
   admitted: Admitted,
-  target: RouteChannel,
-  route: string,
-  result: CallResult,
+  attempt: AttemptRecord | undefined,
+  result: CallResult | null,
 ): Promise<void> {
+  if (attempt === undefined || result?.outcome.kind !== 'served') return
+  const { target } = attempt.channel
   const { exchange, key, body } = admitted.inbound
   const kept = exchange.call.endpoint === 'openai.responses' && body['store'] !== false
   if (!kept || target.channel.protocol !== 'openai-responses') return
@@ -90,7 +90,7 @@ export async function rememberResponse(
     projectId,
     responseId,
     channel: target.channel.name,
-    route,
+    route: attempt.plan.route.name,
     model: admitted.model.name,
   })
 }

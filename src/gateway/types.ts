@@ -117,6 +117,7 @@ export interface AttemptRecord {
   readonly startedAtMs: number
   readonly latencyMs: number
   readonly firstTokenMs: number | null
+  readonly upstreamId: string | null
   readonly outcome: AttemptOutcome
 }
 

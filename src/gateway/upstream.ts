@@ -17,6 +17,19 @@ export interface Upstreams {
   close(): Promise<void>
 }
 
+const ID_HEADERS = ['x-request-id', 'request-id', 'x-goog-request-id', 'cf-ray']
+
+/** What looks like no id (long, or with spaces) is none. */
+export function upstreamIdOf(
+  headers: Readonly<Record<string, string | string[] | undefined>>,
+): string | null {
+  for (const name of ID_HEADERS) {
+    const value = headers[name]
+    if (typeof value === 'string' && /^[\w.:/+=-]{1,128}$/.test(value)) return value
+  }
+  return null
+}
+
 const CONNECTIONS_MAX = 1_024
 
 export function createUpstreams(): Upstreams {

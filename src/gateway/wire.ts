@@ -1,9 +1,9 @@
 import type { ChannelProtocol, Endpoint } from '../contract/index.ts'
-import { EMBED_FORMATS, PROTOCOLS, type Protocol } from '../protocols/index.ts'
+import { COMPACTION_FORMAT, EMBED_FORMATS, PROTOCOLS, type Protocol } from '../protocols/index.ts'
 
 /** Which wire format is spoken where: by each endpoint towards callers, by each kind of channel towards upstreams. */
 
-export type Operation = 'generate' | 'embed'
+export type Operation = 'generate' | 'embed' | 'compact'
 
 /** What a caller asked for by path: which format it speaks, and what the path itself says. */
 export interface EndpointCall {
@@ -19,7 +19,11 @@ type Formats = Readonly<Partial<Record<Operation, Protocol>>>
 /** Each kind of channel and what it speaks; an operation that is missing cannot be asked of it. */
 const CHANNEL_FORMATS: Readonly<Record<ChannelProtocol, Formats>> = {
   openai: { generate: PROTOCOLS['openai-chat'], embed: EMBED_FORMATS['openai-embeddings'] },
-  'openai-responses': { generate: PROTOCOLS['openai-responses'], embed: EMBED_FORMATS['openai-embeddings'] },
+  'openai-responses': {
+    generate: PROTOCOLS['openai-responses'],
+    embed: EMBED_FORMATS['openai-embeddings'],
+    compact: COMPACTION_FORMAT,
+  },
   anthropic: { generate: PROTOCOLS['anthropic-messages'] },
   gemini: { generate: PROTOCOLS['gemini-generate'], embed: EMBED_FORMATS['gemini-embed'] },
 }
@@ -50,6 +54,7 @@ const call = (endpoint: Endpoint, operation: Operation, protocol: Protocol): End
 
 export const CHAT_CALL = call('openai.chat_completions', 'generate', PROTOCOLS['openai-chat'])
 const RESPONSES_CALL = call('openai.responses', 'generate', PROTOCOLS['openai-responses'])
+const COMPACT_CALL = call('openai.responses_compact', 'compact', COMPACTION_FORMAT)
 const MESSAGES_CALL = call('anthropic.messages', 'generate', PROTOCOLS['anthropic-messages'])
 const EMBEDDINGS_CALL = call('openai.embeddings', 'embed', EMBED_FORMATS['openai-embeddings'])
 const GENERATE_CALL = call('gemini.generate_content', 'generate', PROTOCOLS['gemini-generate'])
@@ -59,6 +64,7 @@ const EMBED_CALL = call('gemini.embed_content', 'embed', EMBED_FORMATS['gemini-e
 const EXACT: ReadonlyMap<string, EndpointCall> = new Map([
   ['/v1/chat/completions', CHAT_CALL],
   ['/v1/responses', RESPONSES_CALL],
+  ['/v1/responses/compact', COMPACT_CALL],
   ['/v1/messages', MESSAGES_CALL],
   ['/anthropic/v1/messages', MESSAGES_CALL],
   ['/v1/embeddings', EMBEDDINGS_CALL],

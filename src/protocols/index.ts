@@ -3,6 +3,7 @@ import { geminiEmbed } from './embeddings/gemini.ts'
 import { openaiEmbeddings } from './embeddings/openai.ts'
 import { geminiGenerate } from './gemini-generate/index.ts'
 import { openaiChatProtocol } from './openai-chat/index.ts'
+import { openaiCompaction } from './openai-responses/compaction.ts'
 import { openaiResponses } from './openai-responses/index.ts'
 import type { EMBED_NAMES, Protocol, ProtocolName } from './protocol.ts'
 
@@ -22,6 +23,9 @@ export const EMBED_FORMATS = {
   'openai-embeddings': openaiEmbeddings as unknown as Protocol,
   'gemini-embed': geminiEmbed as unknown as Protocol,
 } satisfies Record<(typeof EMBED_NAMES)[number], Protocol>
+
+/** Compacting has one format and no neutral form. */
+export const COMPACTION_FORMAT: Protocol = openaiCompaction
 
 export * from './json-span.ts'
 export type * from './neutral.ts'

@@ -55,7 +55,7 @@ function trimEnd(bytes: Buffer, end: number): number {
 function keyText(bytes: Buffer, start: number, end: number): string {
   const raw = bytes.toString('utf8', start, end)
   const parsed = raw.includes('\\') ? parseJson(raw) : null
-  return parsed !== null && parsed.ok && typeof parsed.value === 'string' ? parsed.value : raw.slice(1, -1)
+  return parsed?.ok && typeof parsed.value === 'string' ? parsed.value : raw.slice(1, -1)
 }
 
 /** One walk over the bytes; malformed JSON gives some answer and is left to the parser to refuse. */

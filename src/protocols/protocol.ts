@@ -20,7 +20,7 @@ export type ProtocolName = (typeof PROTOCOL_NAMES)[number]
 
 /** Formats that generate nothing but speak the same interface: they have no streams. */
 export const EMBED_NAMES = ['openai-embeddings', 'gemini-embed'] as const
-export type WireName = ProtocolName | (typeof EMBED_NAMES)[number]
+export type WireName = ProtocolName | (typeof EMBED_NAMES)[number] | 'openai-compaction'
 
 export interface RequestInput {
   readonly body: JsonObject
@@ -180,6 +180,8 @@ export type AnswerResult =
 export interface UpstreamCallInput {
   readonly upstreamModel: string
   readonly stream: boolean
+  /** True for a channel that refuses to be asked for usage in a stream; it is counted here instead. */
+  readonly withoutUsage?: boolean
 }
 
 export interface EncodeCallInput extends UpstreamCallInput {

@@ -112,6 +112,8 @@ export interface AttemptFacts {
   readonly at: number
   readonly latency: number
   readonly ttft?: number | undefined
+  /** The upstream's own id of the call. */
+  readonly upstreamId?: string | undefined
   readonly billed: boolean
   readonly why: BilledReason
   readonly next: 'backup' | 'other_route' | 'answer' | 'none'

@@ -51,6 +51,8 @@ function renderAttempt(attempt: AttemptFacts, n: number, view: View): Receipt['a
     started_at: isoTime(attempt.at),
     latency_ms: attempt.latency,
     time_to_first_token_ms: attempt.ttft ?? null,
+    // A relay may put its own name into it, which customers are not told.
+    ...(view === 'operator' ? { upstream_request_id: attempt.upstreamId ?? null } : {}),
     usage: null,
     billed: attempt.billed,
     billed_reason: BILLED_TEXT[attempt.why].en,

@@ -176,7 +176,7 @@ test('the openai package works by changing its base URL and key, on both routes'
     const names = async (key: Account): Promise<string[]> => {
       const found: string[] = []
       for await (const model of clientOf(forge, key).models.list()) found.push(model.id)
-      return found.sort()
+      return found.sort((a, b) => a.localeCompare(b))
     }
     assert.deepEqual(await names(account), ['broken', 'down', 'm', 'rejecting'])
     assert.deepEqual(await names(await forge.account({ key: { models: ['m'] } })), ['m'])

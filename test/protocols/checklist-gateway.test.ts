@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { test } from 'node:test'
 import { brotliCompressSync, gzipSync, zstdCompressSync } from 'node:zlib'
+import OpenAI from 'openai'
 import type { Log } from '../../src/kernel/index.ts'
 import { messagesStream } from '../billing/bodies.ts'
 import { type Account, type Forge, startForge, testConfig } from '../forge.ts'
@@ -193,10 +194,8 @@ test('§7.9 usage of a stream is asked for, and hidden from who did not ask', as
   for (const told of [hidden, shown]) assert.equal(told.receipt.usage?.output, 7)
 })
 
-test('§7.9 an upstream that refuses the field is asked again without it', {
-  todo: 'its 400 is the answer',
-}, async (t) => {
-  const { forge, account } = await stand(t, (_req, res, body) => {
+test('§7.9 an upstream that refuses the field is asked again without it, and never with it again', async (t) => {
+  const { stub, forge, account } = await stand(t, (_req, res, body) => {
     if (body.includes('stream_options')) {
       res.writeHead(400, { 'content-type': 'application/json' })
       res.end('{"error":{"message":"unknown field stream_options"}}')
@@ -205,7 +204,24 @@ test('§7.9 an upstream that refuses the field is asked again without it', {
     res.writeHead(200, { 'content-type': 'text/event-stream' })
     res.end(`${chunkOf('Noon.')}${FINISH_CHUNK}data: [DONE]\n\n`)
   })
-  assert.equal((await ask(forge, account, { model: 'm', body: STREAM })).status, 200)
+  const first = await ask(forge, account, { model: 'm', body: STREAM })
+  assert.equal(first.status, 200)
+  assert.deepEqual(
+    first.receipt.attempts.map(({ channel, result }) => [channel, result]),
+    [
+      ['m-ordinary-0', 'error'],
+      ['m-ordinary-0', 'ok'],
+    ],
+  )
+  assert.deepEqual(
+    [first.receipt.settlement, first.receipt.usage?.source],
+    ['completed_estimated', 'estimated'],
+  )
+  assertMoney(first)
+  const second = await ask(forge, account, { model: 'm', body: STREAM })
+  assert.equal(second.receipt.attempts.length, 1)
+  assert.equal(stub.calls.length, 3)
+  await forge.audit()
 })
 
 test('§7.12 what the answer says it was is what is charged, and another model is flagged', async (t) => {
@@ -286,12 +302,32 @@ test('§7.15 several choices, embeddings and counting each cost what they should
   await forge.audit()
 })
 
-test('§7.15 a compaction of responses is served and charged', {
-  todo: '/v1/responses/compact is no endpoint',
-}, async (t) => {
-  const { forge, account } = await stand(t, OK, 'openai-responses')
-  const response = await forge.post('/v1/responses/compact', account.key, { model: 'm', input: 'tide?' })
-  assert.notEqual(response.status, 404)
+test('§7.15 a compaction of responses is served by a channel that can, and charged', async (t) => {
+  const models = { m: { protocol: 'openai-responses', ordinary: [''] }, chat: { ordinary: [''] } }
+  const forge = await startForge(t, { config: testConfig(models) })
+  const account = await forge.account()
+  const client = new OpenAI({ apiKey: account.key, baseURL: `${forge.url}/v1`, maxRetries: 0 })
+  const { data, response } = await client.responses.compact({ model: 'm', input: 'tide?' }).withResponse()
+  assert.equal(data.object, 'response.compaction')
+  assert.equal(data.output.at(-1)?.type, 'compaction')
+  const receipt = await forge.receipt(response.headers.get('x-request-id'))
+  assert.equal(receipt.endpoint, 'openai.responses_compact')
+  assert.deepEqual(
+    [receipt.settlement, receipt.usage?.input, receipt.usage?.output],
+    ['completed_reported', data.usage.input_tokens, data.usage.output_tokens],
+  )
+  assert.equal(receipt.charge?.total, response.headers.get('x-tf-charge'))
+  const streamed = await forge.post('/v1/responses/compact', account.key, {
+    model: 'm',
+    input: 'x',
+    stream: true,
+  })
+  assert.equal(streamed.status, 400)
+  const unable = await forge.post('/v1/responses/compact', account.key, { model: 'chat', input: 'tide?' })
+  assert.equal(unable.status, 400)
+  assert.match(await unable.text(), /cannot compact/)
+  await forge.settled()
+  await forge.audit()
 })
 
 test('§7.17 after the first output no other channel is tried, and every format says that it broke', async (t) => {

@@ -110,17 +110,20 @@ test("§7.21 ids and limits are ours, not those of the upstream's account", asyn
   assert.equal(told.request_id, refused.headers.get('request-id'))
 })
 
-test("§7.21 the upstream's own id of a request is kept", {
-  todo: 'attempts have no place for it',
-}, async (t) => {
+test("§7.21 the upstream's own id of a request is kept, for operators", async (t) => {
   const stub = await startStub(t, (_req, res) => {
     res.writeHead(200, { 'content-type': 'application/json', 'x-request-id': 'req_upstream' })
     res.end(answerBody('x', USAGE))
   })
   const config = withUpstreams(testConfig({ m: { ordinary: ['stub'] } }), { stub: stub.url })
   const forge = await startForge(t, { config })
-  const told = await ask(forge, await forge.account(), { model: 'm' })
-  assert.ok(JSON.stringify(told.receipt).includes('req_upstream'))
+  const account = await forge.account()
+  const told = await ask(forge, account, { model: 'm' })
+  assert.equal(told.receipt.attempts[0]?.upstream_request_id, 'req_upstream')
+  const own = await fetch(`${forge.url}/api/v1/receipts/${told.receipt.id}`, {
+    headers: { authorization: `Bearer ${account.key}` },
+  })
+  assert.ok(!(await own.text()).includes('req_upstream'))
 })
 
 /** An Anthropic and an OpenAI upstream that keep what they were sent. */

@@ -432,7 +432,7 @@ test('paths, methods, compression and missing keys give nothing away and break n
     '/v1/responses/input_tokens',
     '/v1beta/models/m-gemini:countTokens',
     '/v1/embeddings',
-    '/v1/messages?key=' + account.key,
+    `/v1/messages?key=${account.key}`,
   ])
     for (const key of ['', 'sk-tf-nonsense', 'sk-tf-a\u00e9']) {
       const response = await forge.post(path, key, requestOf('anthropic', 'm-anthropic', false)[1])

@@ -90,7 +90,8 @@ export function encodeRequest(request: NeutralRequest, call: EncodeCallInput): E
   const body: JsonObject = {
     model: call.upstreamModel,
     messages: encodeMessages(request, call.upstreamModel, notes),
-    ...(call.stream ? { stream: true, stream_options: { include_usage: true } } : {}),
+    ...(call.stream ? { stream: true } : {}),
+    ...(call.stream && call.withoutUsage !== true ? { stream_options: { include_usage: true } } : {}),
     ...(limit === null ? {} : { [limitFieldFor(call.upstreamModel)]: limit }),
     ...writeTools(request, notes),
     ...writeFormat(request.format),

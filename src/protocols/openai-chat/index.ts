@@ -27,7 +27,8 @@ export const openaiChatProtocol: Protocol<ChatFacts> = {
   callPath: () => '/chat/completions',
   callHeaders: (apiKey) => ({ authorization: `Bearer ${apiKey}` }),
   forwardedHeaders: ['openai-beta'],
-  passEdits: (request, call) => chatRequestEdits(request, call.upstreamModel, call.maxOutputTokens),
+  passEdits: (request, call) =>
+    chatRequestEdits(request, call.upstreamModel, call.maxOutputTokens, call.withoutUsage),
   encodeRequest,
   readAnswer: readChatAnswer,
   decodeAnswer,

@@ -113,6 +113,7 @@ export function chatRequestEdits(
   request: ChatFacts,
   upstreamModel: string,
   maxOutputTokens: number | null,
+  withoutUsage = false,
 ): MemberEdit[] {
   const edits: MemberEdit[] = []
   if (request.model !== upstreamModel) edits.push({ name: 'model', json: JSON.stringify(upstreamModel) })
@@ -120,7 +121,7 @@ export function chatRequestEdits(
     const fields = request.limitFields.length > 0 ? request.limitFields : [limitFieldFor(upstreamModel)]
     for (const name of fields) edits.push({ name, json: String(maxOutputTokens) })
   }
-  if (request.stream && !request.wantsUsage)
+  if (request.stream && !request.wantsUsage && !withoutUsage)
     edits.push({
       name: 'stream_options',
       json: JSON.stringify({ ...request.streamOptions, include_usage: true }),

@@ -4,7 +4,7 @@ import { isArray, isObject, type Json, type JsonObject } from '../../kernel/inde
 
 const STRINGS = ['text', 'refusal', 'arguments', 'input', 'name', 'code', 'output']
 const LISTS = ['content', 'summary']
-/** Bytes of media: output, but no words. */
+/** Media and what the provider sealed: output, but no words. */
 const MEDIA = ['result', 'partial_image_b64']
 
 export function outputTexts(item: Json | undefined): readonly string[] {
@@ -20,5 +20,6 @@ export function outputTexts(item: Json | undefined): readonly string[] {
 }
 
 export function hasMedia(item: JsonObject): boolean {
-  return MEDIA.some((name) => typeof item[name] === 'string' && item[name] !== '')
+  const filled = (name: string): boolean => typeof item[name] === 'string' && item[name] !== ''
+  return MEDIA.some(filled) || (item['type'] === 'compaction' && filled('encrypted_content'))
 }
