@@ -284,14 +284,19 @@ function flagsSentence(doc: ReceiptDocument, language: Language): string {
   return language === 'en' ? ` Note: ${told.join('; ')}.` : `备注：${told.join('；')}。`
 }
 
+/** Only what was answered, in whole or in part, has an origin to tell. */
+function sandboxSentence(doc: ReceiptDocument, language: Language): string {
+  if (doc.sandbox !== true) return ''
+  const answered = doc.status === 'completed' || doc.charge !== undefined
+  if (language === 'en')
+    return answered
+      ? ' The answer came from the built-in sandbox, not from a model.'
+      : ' The route leads to the built-in sandbox, not to a model.'
+  return answered ? '答复来自内置沙盒，而非真实模型。' : '该路线通向内置沙盒，而非真实模型。'
+}
+
 function explainIn(doc: ReceiptDocument, language: Language): string {
   if (doc.status === 'pending') return explainPending(doc, language)
-  const sandbox =
-    doc.sandbox === true
-      ? language === 'en'
-        ? ' The answer came from the built-in sandbox, not from a model.'
-        : '答复来自内置沙盒，而非真实模型。'
-      : ''
   const ending = SETTLEMENT_TEXT[doc.settlement][language]
   const end =
     doc.settlement === 'refused' ? '' : language === 'en' ? ` Ending: ${ending}.` : `结束方式：${ending}。`
@@ -301,7 +306,7 @@ function explainIn(doc: ReceiptDocument, language: Language): string {
       : language === 'en'
         ? ` Reason: ${doc.error.message}`
         : `原因：${doc.error.message}`
-  return `${moneySentence(doc, language)}${choiceSentence(doc, language)}${attemptsSentence(doc, language)}${usageSentence(doc, language)}${end}${flagsSentence(doc, language)}${refusal}${sandbox}`.trim()
+  return `${moneySentence(doc, language)}${choiceSentence(doc, language)}${attemptsSentence(doc, language)}${usageSentence(doc, language)}${end}${flagsSentence(doc, language)}${refusal}${sandboxSentence(doc, language)}`.trim()
 }
 
 export function explain(doc: ReceiptDocument): Text {

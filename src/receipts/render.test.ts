@@ -237,6 +237,17 @@ test('every settlement is explained in both languages by its key facts, in whole
   }
 })
 
+test('an answer that never came did not come from the sandbox', () => {
+  const failed = explain({ ...OF_SETTLEMENT.failed_before_output[0], sandbox: true })
+  assert.doesNotMatch(failed.en, /answer came from/)
+  assert.match(failed.en, /The route leads to the built-in sandbox/)
+  assert.doesNotMatch(failed.zh, /答复来自/)
+  assertWellWritten(failed)
+  const served = explain({ ...SERVED, sandbox: true })
+  assert.match(served.en, /The answer came from the built-in sandbox/)
+  assertWellWritten(served)
+})
+
 function assertWellWritten(text: { readonly en: string; readonly zh: string }): void {
   assert.match(text.en, /^[A-Z]/)
   assert.match(text.en, /[.!?]$/)
