@@ -182,7 +182,7 @@ async function buildParts(options: AppOptions): Promise<Parts> {
 /** In the order of what leans on what: callers first, then requests, then money, then connections. */
 async function closeParts(parts: Parts, api: Api, patienceMs: number): Promise<void> {
   const { pools, writer, tenancy, catalog, gateway, recovery } = parts
-  const closed = api.close(patienceMs + 5_000)
+  const closed = api.close(patienceMs + 5_000, patienceMs)
   await gateway.drain(patienceMs)
   await closed
   await recovery.close()

@@ -1,7 +1,7 @@
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { type Fault, FaultError, fault } from '../contract/index.ts'
-import { formatId } from '../kernel/index.ts'
+import { formatId, isArray, isObject, type Json, parseJson } from '../kernel/index.ts'
 import { type Authenticate, createAuthenticate } from './caller.ts'
 import type { ApiDeps } from './deps.ts'
 import { openApiDocument } from './openapi.ts'
@@ -127,6 +127,35 @@ function addHooks(app: FastifyInstance, deps: ApiDeps, answered: Map<number, num
   app.setNotFoundHandler(notFoundHandler)
 }
 
+/**
+ * As the gateway reads its bodies: JSON.parse alone may take one name for another. A `__proto__` would become the
+ * prototype of what is copied from the body, so it is refused here as it is by the framework's own parser.
+ */
+function parseJsonBody(
+  _request: FastifyRequest,
+  text: string | Buffer,
+  done: (error: Error | null, body?: unknown) => void,
+): void {
+  const parsed = parseJson(text.toString())
+  if (!parsed.ok) done(new FaultError(fault('invalid_json', 'The body cannot be read as JSON.')))
+  else if (isPoisoned(parsed.value))
+    done(new FaultError(fault('invalid_json', 'The body names a prototype.')))
+  else done(null, parsed.value)
+}
+
+/** Without recursion: a body is small, and may be one list in another all the same. */
+function isPoisoned(body: Json): boolean {
+  const left: Json[] = [body]
+  for (let value = left.pop(); value !== undefined; value = left.pop()) {
+    if (isArray(value)) left.push(...value)
+    else if (isObject(value)) {
+      if (Object.hasOwn(value, '__proto__')) return true
+      left.push(...Object.values(value))
+    }
+  }
+  return false
+}
+
 /** @param server the one server; it keeps its own listener and only lends itself to the framework */
 export function createRoutes(
   deps: ApiDeps,
@@ -150,7 +179,8 @@ export function createRoutes(
       sendFault(reply as FastifyReply, request as FastifyRequest, fault('not_found', error.message))
     },
   })
-  app.removeContentTypeParser('text/plain')
+  app.removeContentTypeParser(['text/plain', 'application/json'])
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, parseJsonBody)
   const answered = new Map<number, number>()
   const counting: ApiDeps = {
     ...deps,

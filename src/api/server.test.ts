@@ -100,6 +100,24 @@ test('closing cuts what takes longer than it may', async (t) => {
   await assert.rejects(answer)
 })
 
+test('closing keeps to its limit whoever holds a connection open and says nothing', async (t) => {
+  const stand = await startApi(t)
+  const half = 'POST /api/v1/organizations HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n{'
+  const sockets = ['', 'GET /livez HT', half].map((text) => {
+    const socket = connect(stand.port, '127.0.0.1')
+    socket.on('error', () => {})
+    socket.write(text)
+    return socket
+  })
+  await Promise.all(sockets.map((socket) => once(socket, 'connect')))
+  assert.equal((await stand.call('GET', '/livez')).status, 200)
+  const from = performance.now()
+  await stand.api.close(60_000, 500)
+  const tookMs = performance.now() - from
+  assert.ok(tookMs < 10_000, `${tookMs}`)
+  for (const socket of sockets) socket.destroy()
+})
+
 test('several servers listen on one port when asked to', async (t) => {
   const one = await startApi(t)
   const two = await startApi(t)
@@ -130,4 +148,21 @@ test('a server that is not ready says what is missing', async (t) => {
   const { status, json } = await stand.call('GET', '/readyz', { token: null })
   assert.equal(status, 503)
   assert.deepEqual(json, { ready: false, checks })
+})
+
+test('bodies are read as what they say, however their names are spelt and however deep they lie', async (t) => {
+  const stand = await startApi(t)
+  const post = (body: string) => stand.call('POST', '/api/v1/organizations', { body })
+  const spelt = [...'name'].map((char) => `\\u00${char.charCodeAt(0).toString(16)}`).join('')
+  // What V8 saw at a place before must not be taken for another name there later.
+  for (let turn = 0; turn < 3; turn++) await post(`{"place":1,${JSON.stringify(spelt.slice(0, 4))}:2}`)
+  const { json } = await post(`{"place":1,"${spelt}":"n"}`)
+  assert.deepEqual(
+    json.errors.map((error: { field: string }) => error.field),
+    ['place'],
+    JSON.stringify(json),
+  )
+  const deep = (inner: string): string => '['.repeat(100_000) + inner + ']'.repeat(100_000)
+  assert.equal((await post(deep('{"__proto__":1}'))).json.code, 'invalid_json')
+  assert.equal((await post(deep(''))).json.code, 'invalid_parameter')
 })

@@ -19,8 +19,11 @@ export interface Api {
   readonly server: Server
   /** @returns the address it listens on */
   listen(options: ListenOptions): Promise<{ readonly host: string; readonly port: number }>
-  /** Takes no new connections, waits for requests under way, cuts those that take longer than `graceMs`. */
-  close(graceMs: number): Promise<void>
+  /**
+   * Takes no new connections, waits for requests under way, cuts those that take longer than `graceMs`, and before that
+   * those that have not come whole after `arriveMs`.
+   */
+  close(graceMs: number, arriveMs?: number): Promise<void>
 }
 
 const SERVER_OPTIONS = {
@@ -103,6 +106,14 @@ export function createApi(deps: ApiDeps): Api {
   const server = createServer(SERVER_OPTIONS, listener)
   // The gateway says "go on" itself, after it knows whose body it is.
   server.on('checkContinue', listener)
+  const sockets = new Set<Socket>()
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+  })
+  const cut = (unwanted: (answering: ServerResponse | undefined) => boolean): void => {
+    for (const socket of sockets) if (unwanted(current.get(socket))) socket.destroy()
+  }
   const routes = createRoutes(deps, server, createClientErrorHandler(current))
 
   return {
@@ -119,22 +130,41 @@ export function createApi(deps: ApiDeps): Api {
       const { address, port } = server.address() as AddressInfo
       return { host: address, port }
     },
-    async close(graceMs) {
+    async close(graceMs, arriveMs = graceMs) {
       closing = true
-      if (server.listening) await closeServer(server, graceMs)
+      if (server.listening) await closeServer(server, graceMs, arriveMs, cut)
       await routes.close()
     },
   }
 }
 
-/** Node closes connections that are idle now; those that become idle later are looked for, or they would be waited for. */
-function closeServer(server: Server, graceMs: number): Promise<void> {
+/** Nobody waits for an answer here: no request came, or only a part of the next one's head. */
+const isSilent = (answering: ServerResponse | undefined): boolean =>
+  answering === undefined || (answering.writableFinished && answering.req.complete)
+
+const isArriving = (answering: ServerResponse | undefined): boolean => answering?.req.complete !== true
+
+/**
+ * Node closes connections that are idle now, and leaves those on which nothing was said yet. They, and those that become
+ * idle later, are looked for, or they would be waited for.
+ */
+function closeServer(
+  server: Server,
+  graceMs: number,
+  arriveMs: number,
+  cut: (unwanted: typeof isSilent) => void,
+): Promise<void> {
   return new Promise((resolve) => {
-    const idle = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS)
-    const cut = setTimeout(() => server.closeAllConnections(), graceMs)
+    const idle = setInterval(() => {
+      server.closeIdleConnections()
+      cut(isSilent)
+    }, IDLE_CHECK_MS)
+    const late = setTimeout(() => cut(isArriving), arriveMs)
+    const last = setTimeout(() => server.closeAllConnections(), graceMs)
     server.close(() => {
       clearInterval(idle)
-      clearTimeout(cut)
+      clearTimeout(late)
+      clearTimeout(last)
       resolve()
     })
   })
