@@ -118,6 +118,21 @@ function askedModel(snapshot: CatalogSnapshot, name: string, headerRoute: string
   return { model: base, route: name.slice(colon + 1), by: 'suffix' }
 }
 
+/** A route named twice over must be one route: which of two would pay is not ours to guess. */
+function routeFault(asked: Asked, headerRoute: string | null): Fault | null {
+  const { model, route, by } = asked
+  if (by !== 'suffix' || headerRoute === null || headerRoute === route || model === null) return null
+  const named = (name: string | null): readonly string[] =>
+    model.routes.filter((one) => one.name === name || one.type === name).map((one) => one.name)
+  const [first, second] = [named(route), named(headerRoute)]
+  if (first.length > 0 && first.join() === second.join()) return null
+  return fault(
+    'invalid_parameter',
+    `The model asks for the route "${route?.slice(0, 100)}" and x-tf-route for "${headerRoute.slice(0, 100)}"; name one.`,
+    { param: 'x-tf-route' },
+  )
+}
+
 function modelFault(key: ApiKeyRecord, asked: Asked, name: string): Fault | null {
   const shown = name.length > 160 ? `${name.slice(0, 160)}…` : name
   if (!MODEL_NAME.test(name) || asked.model === null)
@@ -187,8 +202,9 @@ export async function admit(deps: GatewayDeps, inbound: Inbound): Promise<StageR
       }),
     }
   const snapshot = deps.catalog.snapshot()
-  const asked = askedModel(snapshot, facts.model, header(exchange.req, 'x-tf-route'))
-  const refused = modelFault(key, asked, facts.model)
+  const headerRoute = header(exchange.req, 'x-tf-route')
+  const asked = askedModel(snapshot, facts.model, headerRoute)
+  const refused = modelFault(key, asked, facts.model) ?? routeFault(asked, headerRoute)
   if (refused !== null || asked.model === null)
     return { ok: false, fault: refused ?? fault('model_not_found', 'There is no such model.') }
   const run = await openRun(deps, inbound)

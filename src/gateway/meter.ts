@@ -126,8 +126,12 @@ function count(reading: Reading, bounds: MeterBounds): Counted {
   const read = reading.usage
   if (read.kind === 'missing') return estimate(reading, bounds, ['usage_missing'])
   if (read.kind === 'invalid') return estimate(reading, bounds, ['usage_invalid'])
-  const { reasoning, exact, flags, calls, others } = read.usage
-  const counts = reading.usageWhole ? read.usage.counts : withDelivered(read.usage.counts, reading)
+  const { reasoning, exact, calls, others } = read.usage
+  const untold = read.usage.flags.includes('output_not_reported')
+  const counts = reading.usageWhole && !untold ? read.usage.counts : withDelivered(read.usage.counts, reading)
+  // Left out where nothing more was written: there was none to report.
+  const counted = untold && counts !== read.usage.counts
+  const flags = read.usage.flags.filter((flag) => counted || flag !== 'output_not_reported')
   const capped = bounded(counts, reasoning, reading, bounds)
   const otherCounts = boundedOthers(others, bounds)
   const callCounts = boundedCalls(calls, bounds)
@@ -141,14 +145,19 @@ function count(reading: Reading, bounds: MeterBounds): Counted {
     counts: capped,
     reasoning: reasoning === null ? null : Math.min(reasoning, totalOutput(capped)),
     calls: callCounts,
-    source: possible && exact && counts === read.usage.counts ? 'reported' : 'derived',
+    source: counted
+      ? 'estimated'
+      : possible && exact && counts === read.usage.counts
+        ? 'reported'
+        : 'derived',
   }
   const more: ReceiptFlag[] = [
     ...flags.filter((flag) => flag !== 'usage_invalid'),
     ...(possible ? [] : (['usage_impossible'] as const)),
     ...(zero && reading.hasOutput ? (['usage_zero_with_output'] as const) : []),
   ]
-  return { usage, others: otherCounts, how: possible ? 'reported' : 'bounded', flags: more }
+  const how = !possible ? 'bounded' : counted ? 'estimated' : 'reported'
+  return { usage, others: otherCounts, how, flags: more }
 }
 
 /** A part of an answer: the upstream's own figures if they came, else what was delivered. */

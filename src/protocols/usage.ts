@@ -24,6 +24,8 @@ export interface OtherModelUsage {
 export type UsageFlag =
   | 'usage_invalid'
   | 'cached_exceeds_input'
+  /** The output is left out, and no total says what it is; `counts` has none of it. */
+  | 'output_not_reported'
   | 'usage_total_mismatch'
   | 'reasoning_outside_output'
   | 'reasoning_inside_output'

@@ -179,6 +179,7 @@ export const RECEIPT_FLAGS = [
   'usage_invalid',
   'usage_missing',
   'usage_zero_with_output',
+  'output_not_reported',
   'usage_total_mismatch',
   'cached_exceeds_input',
   'reasoning_outside_output',

@@ -143,6 +143,10 @@ const FLAG_TEXT: Readonly<Record<ReceiptFlag, Text>> = {
     en: 'the provider reported zero tokens for an answer with content',
     zh: '答复有内容但报告用量为零',
   },
+  output_not_reported: {
+    en: 'the provider reported the input only; the output was counted here',
+    zh: '服务商只报告了输入用量；输出由网关自行计数',
+  },
   usage_total_mismatch: { en: 'the reported total differs from its parts', zh: '报告的总量与各部分不符' },
   cached_exceeds_input: { en: 'more cached tokens than input were reported', zh: '报告的缓存词元多于输入' },
   reasoning_outside_output: {

@@ -87,6 +87,7 @@ interface Parts {
   readonly cached: number
   readonly tool: number
   readonly candidates: number
+  readonly candidatesGiven: boolean
   readonly thoughts: number | null
   readonly total: number | null
   readonly promptKinds: Modalities
@@ -113,6 +114,7 @@ function readParts(usage: JsonObject): Parts | null {
     cached: optionalCount(usage['cachedContentTokenCount']),
     tool: optionalCount(usage['toolUsePromptTokenCount']),
     candidates: optionalCount(usage['candidatesTokenCount']),
+    candidatesGiven: given('candidatesTokenCount'),
     thoughts: given('thoughtsTokenCount') ? optionalCount(usage['thoughtsTokenCount']) : null,
     total: given('totalTokenCount') ? optionalCount(usage['totalTokenCount']) : null,
     promptKinds,
@@ -166,6 +168,14 @@ function readInput(parts: Parts, doubts: Doubts): Input {
 function readOutput(parts: Parts, doubts: Doubts): number {
   const { prompt, tool, candidates, total } = parts
   const thoughts = parts.thoughts ?? 0
+  if (!parts.candidatesGiven) {
+    // Google leaves out a count of none, and its total agrees; without a total only what was written can tell.
+    if (total === null) doubts.flags.add('output_not_reported')
+    else if (total > prompt + tool + thoughts) {
+      doubts.exact = false
+      return total - prompt - tool
+    }
+  }
   if (total === null || total === prompt + tool + candidates + thoughts) return candidates + thoughts
   if (thoughts > 0 && thoughts <= candidates && total === prompt + tool + candidates) {
     doubt(doubts, 'reasoning_inside_output')

@@ -17,6 +17,8 @@ import {
 interface Parts {
   readonly prompt: number
   readonly completion: number
+  /** As far as it is reported: by itself, or by a total above the prompt. */
+  readonly completionFrom: 'itself' | 'total' | null
   readonly cacheRead: number
   readonly cacheWrite: number
   readonly cacheWriteLong: number
@@ -44,8 +46,13 @@ function readParts(usage: JsonObject): Parts | null {
     ? usage['completion_tokens_details']
     : {}
   const prompt = usage['prompt_tokens']
-  const completion = usage['completion_tokens'] ?? 0
-  if (!isCount(prompt) || !isCount(completion)) return null
+  const total = usage['total_tokens']
+  if (!isCount(prompt)) return null
+  const reported = usage['completion_tokens'] ?? null
+  const rest = isCount(total) && total > prompt ? total - prompt : 0
+  const completion = reported ?? rest
+  if (!isCount(completion)) return null
+  const completionFrom = reported !== null ? 'itself' : rest > 0 ? 'total' : null
   const cacheRead = optionalCount(
     promptDetails['cached_tokens'] ??
       usage['prompt_cache_hit_tokens'] ??
@@ -61,7 +68,6 @@ function readParts(usage: JsonObject): Parts | null {
   const audioOut = optionalCount(completionDetails['audio_tokens'])
   const reasoningRaw = completionDetails['reasoning_tokens']
   const reasoning = reasoningRaw === undefined || reasoningRaw === null ? null : optionalCount(reasoningRaw)
-  const total = usage['total_tokens']
   const webSearches = readWebSearches(usage)
   const counts = [
     cacheRead,
@@ -77,6 +83,7 @@ function readParts(usage: JsonObject): Parts | null {
   return {
     prompt,
     completion,
+    completionFrom,
     cacheRead,
     cacheWrite,
     cacheWriteLong,
@@ -133,7 +140,8 @@ export function readChatUsage(value: Json | undefined): UsageResult {
   if (parts === null) return { kind: 'invalid' }
   const split = splitInput(parts)
   const flags: UsageFlag[] = [...split.flags]
-  let { exact } = split
+  let exact = split.exact && parts.completionFrom === 'itself'
+  if (parts.completionFrom === null) flags.push('output_not_reported')
   let output = parts.completion
   const outside = parts.reasoning ?? 0
   if (parts.total !== null && parts.total !== parts.prompt + parts.completion) {
