@@ -24,7 +24,6 @@ class Decoder implements StreamDecoder {
   private readonly open = new Map<Json | undefined, Open>()
   private usage: JsonObject | null = null
   private started = false
-  private deltaSeen = false
   private finished = false
   private calls = 0
 
@@ -52,7 +51,7 @@ class Decoder implements StreamDecoder {
 
   private start(message: Json | undefined): NeutralEvent[] {
     const body = isObject(message) ? message : {}
-    if (isObject(body['usage'])) this.usage = mergeUsage(this.usage, body['usage'], this.deltaSeen)
+    if (isObject(body['usage'])) this.usage = mergeUsage(this.usage, body['usage'], true)
     if (this.started) return []
     this.started = true
     return [{ kind: 'start', id: text(body['id']), model: text(body['model']), createdSeconds: null }]
@@ -139,7 +138,6 @@ class Decoder implements StreamDecoder {
       events.push({ kind: 'finish', ...CHOICE, finish: finishOf(reason), finishRaw: reason })
     }
     if (isObject(body['usage'])) {
-      this.deltaSeen = true
       this.usage = mergeUsage(this.usage, body['usage'], false)
       const read = readUsage(this.usage)
       if (read.kind === 'reported')

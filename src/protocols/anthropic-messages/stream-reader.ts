@@ -55,7 +55,6 @@ class Reader implements StreamReader {
   private carry: Buffer | null = null
   private takenBytes = 0
   private started = false
-  private deltaSeen = false
   private model: Json | undefined
   private usage: JsonObject | null = null
 
@@ -79,7 +78,7 @@ class Reader implements StreamReader {
   private start(body: JsonObject, endAt: number): void {
     const message = isObject(body['message']) ? body['message'] : {}
     if (!this.started) this.model = message['model']
-    this.takeUsage(message['usage'], this.deltaSeen, endAt)
+    this.takeUsage(message['usage'], this.usage !== null, endAt)
     this.state.servedModel = countedModel(this.model, this.usage ?? undefined)
     this.started = true
   }
@@ -93,7 +92,6 @@ class Reader implements StreamReader {
     }
     const { usage } = body
     if (!isObject(usage)) return event
-    this.deltaSeen = true
     this.takeUsage(usage, false, endAt)
     const note = last ? this.annotate(this.usage ?? usage) : null
     if (note === null) return event

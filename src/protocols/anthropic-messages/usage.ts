@@ -180,7 +180,7 @@ export function readUsage(raw: Json | undefined): UsageResult {
 /**
  * What a stream has reported so far: figures are cumulative, so each one that is not null replaces the one before it and
  * nothing is ever added up.
- * @param keep true for a `message_start` that comes late (bad relays repeat it): it only fills in what is still missing
+ * @param keep true for a `message_start`, which bad relays repeat: it only fills in what is still missing
  */
 export function mergeUsage(before: JsonObject | null, next: JsonObject, keep: boolean): JsonObject {
   const merged: Record<string, Json> = { ...before }
