@@ -1,4 +1,4 @@
-import { boundNano } from '../catalog/index.ts'
+import { boundNano, outputTokensAffordable } from '../catalog/index.ts'
 import type { Nano } from '../kernel/index.ts'
 import type { LedgerWriter } from '../ledger/index.ts'
 import { HOLD_TTL_MS } from './hold.ts'
@@ -67,6 +67,28 @@ export class Allowance {
     for (const resolve of this.waiting.splice(0)) resolve()
   }
 
+  private get context() {
+    const { exchange, facts } = this.held.planned.admitted.inbound
+    return {
+      admittedAtMs: exchange.startedAtMs,
+      serviceTier: facts.serviceTier,
+      geography: facts.geography ?? null,
+      webSearchCallsMax: facts.webSearchCallsMax,
+    }
+  }
+
+  private granted(tokens: number, costNano: Nano, amountNano: Nano): void {
+    this.amount = amountNano
+    if (amountNano >= costNano) {
+      this.windowTokens = tokens
+      return
+    }
+    this.exhausted = true
+    const { plan, inputTokensMax } = this.held
+    const payable = outputTokensAffordable(plan.price.sheet, this.context, inputTokensMax, amountNano)
+    this.windowTokens = Math.max(this.windowTokens, Math.min(payable, tokens))
+  }
+
   private extend(tokensEstimated: number): void {
     const { held } = this
     const { inbound } = held.planned.admitted
@@ -75,12 +97,9 @@ export class Allowance {
       Math.max(this.windowTokens, Math.ceil(tokensEstimated)) * 2,
     )
     const costNano = boundNano(held.plan.price.sheet, {
-      admittedAtMs: inbound.exchange.startedAtMs,
-      serviceTier: inbound.facts.serviceTier,
-      geography: inbound.facts.geography ?? null,
+      ...this.context,
       inputTokensMax: held.inputTokensMax,
       outputTokensMax: nextTokens,
-      webSearchCallsMax: inbound.facts.webSearchCallsMax,
     })
     this.asking = true
     this.writer.enqueue(
@@ -90,15 +109,14 @@ export class Allowance {
         id: held.holdId,
         accountId: held.accountId,
         amountNano: costNano,
-        minimumNano: costNano,
+        // What is there is taken, as for the first window: the stream goes as far as the money does.
+        minimumNano: 0n,
         ttlMs: HOLD_TTL_MS,
       },
       true,
       (result) => {
-        if (result.verdict === 'done') {
-          this.windowTokens = nextTokens
-          this.amount = result.figureNano
-        } else this.exhausted = true
+        if (result.verdict === 'done') this.granted(nextTokens, costNano, result.figureNano)
+        else this.exhausted = true
         this.answered()
       },
       () => {

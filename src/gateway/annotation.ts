@@ -1,4 +1,5 @@
 import type { JsonObject, Nano } from '../kernel/index.ts'
+import type { StreamCut } from '../protocols/index.ts'
 import { meterRequest, priceRequest } from './settle.ts'
 import type { Ending, Held, Planned, Reading, RoutePlan } from './types.ts'
 
@@ -20,4 +21,20 @@ export function annotation(
     charge: priced.totalNano <= heldNano ? (priced.charge?.total ?? '0') : null,
     route: plan.route.name,
   }
+}
+
+/** What a stream that is cut here says of its usage: what is charged for it. */
+export function cutUsage(
+  planned: Planned,
+  held: Held,
+  reading: Reading,
+  note: JsonObject,
+): StreamCut['usage'] {
+  const { usage, others } = meterRequest(planned, held, {
+    kind: 'attempt',
+    outcome: { kind: 'cut', reading },
+  })
+  if (usage === null) return null
+  const { counts, reasoning, calls } = usage
+  return { read: { counts, reasoning, calls, others, exact: false, flags: [] }, note }
 }

@@ -1,13 +1,11 @@
-import type { ServerResponse } from 'node:http'
 import type { Dispatcher } from 'undici'
-import type { Channel } from '../catalog/index.ts'
-import type { Clock, Json, JsonObject } from '../kernel/index.ts'
-import type { FeedResult, Protocol, WireError } from '../protocols/index.ts'
+import type { FeedResult } from '../protocols/index.ts'
+import type { CallOptions, CallResult, UpstreamCall } from './call.ts'
 import { failedAnswer, failedTransport, readRetryAfterMs, secretsOf, transportCode } from './classify.ts'
 import type { Delivery } from './delivery.ts'
 import { Timekeeper, type TimeoutKind } from './timekeeper.ts'
 import type { AttemptOutcome, Reading } from './types.ts'
-import { type Upstream, upstreamIdOf } from './upstream.ts'
+import { upstreamIdOf } from './upstream.ts'
 import { joinPaths } from './wire.ts'
 
 /**
@@ -18,59 +16,10 @@ import { joinPaths } from './wire.ts'
 const NO_BYTES = Buffer.alloc(0)
 const ERROR_BODY_MAX = 64 * 1024
 const ANSWER_MAX = 64 * 1024 * 1024
+/** How long a caller who left is waited for in what costs nothing more: the rest of what the model has already ended. */
+const GRACE_MS = 1_000
 /** Events without output held back at the start of a stream (the role chunk, comments). */
 const HELD_BACK_MAX = 1024 * 1024
-
-export interface CallOptions {
-  readonly upstream: Upstream
-  readonly channel: Channel
-  readonly body: Buffer
-  readonly streamed: boolean
-  /** The format the upstream speaks. */
-  readonly protocol: Protocol
-  readonly path: string
-  readonly headers: Readonly<Record<string, string>>
-  /** How a stream reaches the caller; made when the stream begins. */
-  readonly deliver: (annotate: (usage: Json) => JsonObject | null) => Delivery
-  readonly res: ServerResponse
-  readonly clock: Clock
-  /** Writes status and headers of a stream; called once, right before its first byte. */
-  readonly beginStream: (res: ServerResponse, contentType: string) => void
-  readonly annotate: (usage: Json, reading: Reading) => JsonObject | null
-  /** Output so far: false when the stream went past what is held and must end; a promise while more is asked for. */
-  readonly mayGoOn: (tokensEstimated: number, events: number) => boolean | Promise<boolean>
-  /** A failure after the stream has begun, as the caller is told of it. */
-  readonly streamFault: (timeout: boolean) => WireError
-  /** Gets what the caller gets, for answers that must be stored. */
-  readonly onForward: ((bytes: Buffer) => void) | null
-}
-
-/** As the upstream wrote it. */
-export interface WholeAnswer {
-  readonly contentType: string
-  readonly bytes: Buffer
-  readonly body: JsonObject
-}
-
-export interface CallResult {
-  readonly outcome: AttemptOutcome
-  readonly firstTokenMs: number | null
-  readonly latencyMs: number
-  /** The whole answer of a call that was not streamed. */
-  readonly answer: WholeAnswer | null
-  /** What a stream began with, as the caller got it. */
-  readonly streamBegin: Buffer | null
-  /** The upstream's own id of the call: what its support asks for. */
-  readonly upstreamId: string | null
-}
-
-export interface UpstreamCall {
-  readonly result: Promise<CallResult>
-  /** Ends the call from our side: the process shuts down. */
-  abort(code: string): void
-  /** Output tokens delivered so far, by our own count. */
-  delivered(): number
-}
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>
 
@@ -90,6 +39,8 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
   private firstTokenMs: number | null = null
   private settled = false
   private asking = false
+  /** Set while nobody is there any more to be sent anything. */
+  private grace: NodeJS.Timeout | null = null
   private wasWhole = false
   private delivery: Delivery | null = null
   private firstEvent: Buffer | null = null
@@ -109,7 +60,25 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
 
   private readonly callerLeft = (): void => {
     if (this.options.res.writableFinished) return
+    if (this.hasEnded()) this.waitForRest()
+    else this.leave()
+  }
+
+  private leave(): void {
     this.finish({ kind: 'left', reading: this.sending ? this.reading() : null, accepted: this.accepted() })
+  }
+
+  /** True when the model has said its last word and only the rest of the bytes, or the usage, is under way. */
+  private hasEnded(): boolean {
+    if (this.mode === 'answer') return true
+    return this.mode === 'stream' && this.endedWhole() && this.delivery?.reader.state.usageSeen === false
+  }
+
+  /** Cancelling would save nothing any more, and the provider's own figures are better than ours. */
+  private waitForRest(): void {
+    this.time.stop()
+    this.grace = setTimeout(() => this.leave(), GRACE_MS)
+    this.controller?.resume()
   }
 
   private accepted(): boolean {
@@ -125,7 +94,8 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
   }
 
   abort(code: string): void {
-    if (this.sending) this.breakOff(code, false)
+    if (this.grace !== null) this.leave()
+    else if (this.sending) this.breakOff(code, false)
     else this.finish(failedTransport(code))
   }
 
@@ -240,6 +210,10 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
   }
 
   private serveStream(): void {
+    if (this.grace !== null) {
+      this.leave()
+      return
+    }
     // A whole answer without output (an empty completion) was held back until now.
     if (!this.sending) this.beginSending()
     const end = this.delivery?.end() ?? null
@@ -264,6 +238,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
       if (this.sending) this.breakOff('upstream_error_event', false)
       else this.finish(failedTransport('upstream_error_event', false, this.status))
     } else if (result.output && (this.wasWhole || !this.endedWhole())) this.limit(state.delivered)
+    if (this.grace !== null && state.usageSeen) this.leave()
     // What ends with this block is not cut any more; what goes on after its own end is.
     this.wasWhole = this.endedWhole()
   }
@@ -311,6 +286,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
 
   private write(bytes: Buffer): void {
     this.options.onForward?.(bytes)
+    if (this.grace !== null) return
     if (this.options.res.write(bytes) || this.settled) return
     this.controller?.pause()
     this.time.pause()
@@ -335,10 +311,11 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
   /** Ends the stream the way the protocol says that a limit was reached. */
   private cut(): void {
     const { res } = this.options
-    const bytes = this.delivery?.cut(this.firstEvent) ?? NO_BYTES
+    const reading = this.reading()
+    const bytes = this.delivery?.cut(this.firstEvent, this.options.cutUsage(reading)) ?? NO_BYTES
     this.options.onForward?.(bytes)
     res.write(bytes)
-    this.finish({ kind: 'cut', reading: this.reading() })
+    this.finish({ kind: 'cut', reading })
   }
 
   private reading(): Reading {
@@ -359,10 +336,12 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
     }
   }
 
-  private finish(outcome: AttemptOutcome, answer: CallResult['answer'] = null): void {
+  private finish(ended: AttemptOutcome, answer: CallResult['answer'] = null): void {
     if (this.settled) return
     this.settled = true
     this.time.stop()
+    if (this.grace !== null) clearTimeout(this.grace)
+    const outcome = this.grace === null ? ended : asLeft(ended)
     this.options.res.off('close', this.callerLeft)
     // Whatever still comes is not wanted; for a whole answer there is nothing left to abort.
     if (outcome.kind !== 'served' && this.controller !== null && !this.controller.aborted)
@@ -376,6 +355,14 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
       upstreamId: upstreamIdOf(this.headers),
     })
   }
+}
+
+/** What became of a call whose caller had left before. */
+function asLeft(outcome: AttemptOutcome): AttemptOutcome {
+  if (outcome.kind === 'left') return outcome
+  return outcome.kind === 'failed'
+    ? { kind: 'left', reading: null, accepted: false }
+    : { kind: 'left', reading: outcome.reading, accepted: true }
 }
 
 export function callUpstream(options: CallOptions): UpstreamCall {

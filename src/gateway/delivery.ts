@@ -7,6 +7,8 @@ import {
   type NeutralEvent,
   type Protocol,
   type RequestFacts,
+  type StreamCut,
+  type StreamDecoder,
   type StreamReader,
   splitEvents,
   type WireError,
@@ -26,8 +28,8 @@ export interface Delivery {
   forward(fed: Extract<FeedResult, { ok: true }>): Buffer | null
   /** What to send when the stream ended whole. */
   end(): Buffer | null
-  /** What to send when it is cut at its limit. @param first what was sent first */
-  cut(first: Buffer | null): Buffer
+  /** What to send when it is cut at its limit. @param first what was sent first @param usage as it is charged */
+  cut(first: Buffer | null, usage: StreamCut['usage']): Buffer
   /** What to send when the upstream broke off. */
   fail(error: WireError): Buffer
 }
@@ -47,27 +49,62 @@ function contentType(frame: 'sse' | 'array'): string {
   return frame === 'sse' ? SSE : 'application/json'
 }
 
+/** Which choices have not ended yet. */
+class OpenChoices {
+  private readonly open: Set<number>
+
+  constructor(choices: number) {
+    this.open = new Set(Array.from({ length: choices }, (_, choice) => choice))
+  }
+
+  see(event: NeutralEvent): void {
+    if (event.kind === 'finish') this.open.delete(event.choice)
+  }
+
+  get list(): readonly number[] {
+    return [...this.open]
+  }
+}
+
 function passing(options: DeliveryOptions): Delivery {
   const { caller, facts, frame, annotate } = options
+  const open = new OpenChoices(facts.choices)
+  // One choice that has ended is not cut any more; of several each may have.
+  const decoder = facts.choices > 1 ? caller.createStreamDecoder() : null
   const reader = caller.createStreamReader({ wantsUsage: facts.wantsUsage, annotate, frame })
   return {
     reader,
     contentType: contentType(frame),
-    forward: (fed) => fed.forward,
+    forward(fed) {
+      if (decoder !== null && fed.events !== null)
+        for (const event of decoded(decoder, fed.events)) open.see(event)
+      return fed.forward
+    },
     end: () => null,
-    cut: (first) => caller.lengthEnding(first, frame),
+    cut: (first, usage) =>
+      caller.lengthEnding(first, frame, { choices: open.list, usage: facts.wantsUsage ? usage : null }),
     fail: (error) => Buffer.from(caller.streamError(error, frame)),
   }
 }
 
+function* decoded(decoder: StreamDecoder, events: Buffer): Iterable<NeutralEvent> {
+  for (const event of splitEvents(events)) {
+    const data = eventData(event)
+    if (data !== null) yield* decoder.feed({ name: eventName(event), data })
+  }
+}
+
 function translating(options: DeliveryOptions): Delivery {
-  const { caller, upstream, context, frame, annotate } = options
+  const { caller, upstream, context, facts, frame, annotate } = options
+  const open = new OpenChoices(facts.choices)
+  let atCut: StreamCut['usage'] = null
   const reader = upstream.createStreamReader({ wantsUsage: true, annotate: () => null })
   const decoder = upstream.createStreamDecoder()
   const encoder = caller.createStreamEncoder({
     ...context,
     frame,
-    annotate: () => (reader.state.usage === undefined ? null : annotate(reader.state.usage)),
+    annotate: () =>
+      atCut !== null ? atCut.note : reader.state.usage === undefined ? null : annotate(reader.state.usage),
   })
   const bytes = (text: string): Buffer | null => (text === '' ? null : Buffer.from(text))
   return {
@@ -76,19 +113,22 @@ function translating(options: DeliveryOptions): Delivery {
     forward({ events }) {
       if (events === null) return null
       let text = ''
-      for (const event of splitEvents(events)) {
-        const data = eventData(event)
-        if (data === null) continue
+      for (const event of decoded(decoder, events)) {
+        open.see(event)
         // The attempt decides what becomes of an error; it is not the encoder's to send.
-        for (const neutral of decoder.feed({ name: eventName(event), data }))
-          if (neutral.kind !== 'error') text += encoder.push(neutral)
+        if (event.kind !== 'error') text += encoder.push(event)
       }
       return bytes(text)
     },
     end: () => bytes(encoder.end()),
-    cut() {
-      const finish: NeutralEvent = { kind: 'finish', choice: 0, finish: 'length', finishRaw: 'length' }
-      return Buffer.from(encoder.push(finish) + encoder.end())
+    cut(_first, usage) {
+      atCut = usage
+      const told: readonly NeutralEvent[] =
+        usage === null ? [] : [{ kind: 'usage', usage: usage.read, serviceTier: null }]
+      const ends = open.list.map(
+        (choice): NeutralEvent => ({ kind: 'finish', choice, finish: 'length', finishRaw: 'length' }),
+      )
+      return Buffer.from([...told, ...ends].map((event) => encoder.push(event)).join('') + encoder.end())
     },
     fail: (error) => Buffer.from(caller.streamError(error, frame)),
   }
@@ -96,18 +136,6 @@ function translating(options: DeliveryOptions): Delivery {
 
 export function createDelivery(options: DeliveryOptions): Delivery {
   return options.caller.name === options.upstream.name ? passing(options) : translating(options)
-}
-
-/** The upstream's whole answer in the caller's format, or null when it cannot be read. */
-export function translateAnswer(
-  caller: Protocol,
-  upstream: Protocol,
-  body: JsonObject,
-  context: EncoderContext,
-): { readonly body: JsonObject; readonly dropped: readonly string[] } | null {
-  const decoded = upstream.decodeAnswer(body)
-  if (!decoded.ok) return null
-  return { body: caller.encodeAnswer(decoded.value, context), dropped: decoded.value.dropped }
 }
 
 /** What an encoder of the caller's format needs to know of the request. */

@@ -4,11 +4,12 @@ import { errorText, type JsonObject } from '../kernel/index.ts'
 import type { Protocol } from '../protocols/index.ts'
 import type { DecisionReason } from '../receipts/index.ts'
 import { Allowance } from './allowance.ts'
-import { annotation } from './annotation.ts'
+import { annotation, cutUsage } from './annotation.ts'
 import { faultAnswer, sendFault, wireError } from './answer.ts'
-import { type CallResult, callUpstream, type UpstreamCall } from './attempt.ts'
+import { callUpstream } from './attempt.ts'
+import type { CallResult, UpstreamCall } from './call.ts'
 import { failedTransport } from './classify.ts'
-import { contextOf, createDelivery, translateAnswer } from './delivery.ts'
+import { contextOf, createDelivery } from './delivery.ts'
 import type { GatewayDeps } from './deps.ts'
 import { failureFault } from './failure.ts'
 import { droppedHeader, routeHeaders } from './headers.ts'
@@ -18,6 +19,7 @@ import { intentOf } from './intent.ts'
 import { Outbound } from './outbound.ts'
 import { chargeHeaders, type Finished, refuse, releaseHold, type Settling, settle } from './settle.ts'
 import { rememberResponse } from './stored.ts'
+import { translateResult } from './translate-answer.ts'
 import type {
   AttemptOutcome,
   AttemptRecord,
@@ -228,6 +230,7 @@ class RouteRun {
       beginStream: this.beginStream,
       annotate: (_usage, reading) => this.annotate(plan, held, reading),
       mayGoOn: (tokens, events) => allowance === null || allowance.mayGoOn(tokens, events),
+      cutUsage: (reading) => cutUsage(this.planned, held, reading, this.annotate(plan, held, reading)),
       streamFault: (timeout) => wireError(brokenOff(timeout), exchange, true),
       onForward: this.claim === null ? null : (piece) => this.kept.push(piece),
     })
@@ -240,23 +243,12 @@ class RouteRun {
     }
   }
 
-  /** A whole answer in the caller's format; one that cannot be read is a failure of its channel. */
   private translated(result: CallResult, upstream: Protocol, held: Held): CallResult {
-    const { answer, outcome } = result
-    const caller = this.inbound.exchange.call.protocol
-    if (answer === null || outcome.kind !== 'served' || caller.name === upstream.name) return result
-    const annotate = (): JsonObject => this.annotate(held.plan, held, outcome.reading)
-    const translated = translateAnswer(caller, upstream, answer.body, {
-      ...contextOf(this.inbound),
-      annotate,
-    })
-    if (translated === null) {
-      const unreadable = failedTransport('protocol_error', false, outcome.reading.status)
-      return { ...result, outcome: unreadable, answer: null }
-    }
+    const translated = translateResult(this.inbound, upstream, result, (reading) =>
+      this.annotate(held.plan, held, reading),
+    )
     this.dropped = [...new Set([...this.dropped, ...translated.dropped])]
-    const bytes = Buffer.from(JSON.stringify(translated.body))
-    return { ...result, answer: { contentType: 'application/json', bytes, body: translated.body } }
+    return translated.result
   }
 
   private readonly beginStream = (res: ServerResponse, contentType: string): void => {
@@ -329,8 +321,8 @@ class RouteRun {
   ): Promise<void> {
     const { idempotency } = this.deps
     if (outcome.kind === 'left' && settling.priced.charge === null) return idempotency.release(claim)
-    if (outcome.kind === 'left') return idempotency.store(claim, null)
     const answer = result?.answer ?? null
+    if (outcome.kind === 'left' && answer === null) return idempotency.store(claim, null)
     if (answer !== null) {
       const headers = this.answerHeaders(answer, settling)
       return idempotency.store(claim, { status: 200, headers, body: answer.bytes })

@@ -1,7 +1,7 @@
 import { fault } from '../contract/index.ts'
 import { keyFault, readCredential } from './admit.ts'
 import { faultAnswer, sendFault } from './answer.ts'
-import type { CallResult } from './attempt.ts'
+import type { CallResult } from './call.ts'
 import type { GatewayDeps } from './deps.ts'
 import type { Pins } from './pins.ts'
 import { relay } from './relay.ts'
@@ -75,7 +75,9 @@ export async function rememberResponse(
   attempt: AttemptRecord | undefined,
   result: CallResult | null,
 ): Promise<void> {
-  if (attempt === undefined || result?.outcome.kind !== 'served') return
+  if (attempt === undefined || result === null) return
+  // A whole answer is kept by the provider even when its caller has left.
+  if (result.outcome.kind !== 'served' && result.answer === null) return
   const { target } = attempt.channel
   const { exchange, key, body } = admitted.inbound
   const kept = exchange.call.endpoint === 'openai.responses' && body['store'] !== false

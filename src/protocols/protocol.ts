@@ -2,7 +2,7 @@ import type { Json, JsonObject } from '../kernel/index.ts'
 import type { EmbedAnswer, EmbedRequest } from './embeddings/neutral.ts'
 import type { MemberEdit } from './json-span.ts'
 import type { DecodeResult, EncodeResult, NeutralAnswer, NeutralEvent, NeutralRequest } from './neutral.ts'
-import type { UsageResult } from './usage.ts'
+import type { ReadUsage, UsageResult } from './usage.ts'
 
 /**
  * What a wire format can do, on both of its sides: the caller's (read what is asked, answer, fail) and the upstream's
@@ -160,6 +160,14 @@ export interface ErrorAnswer {
   readonly body: string
 }
 
+/** A stream that is ended here, since its caller may have no more. */
+export interface StreamCut {
+  /** Choices that have not ended by themselves. */
+  readonly choices: readonly number[]
+  /** What the caller is told of usage; null where nothing was asked, or nothing can be said. */
+  readonly usage: { readonly read: ReadUsage; readonly note: JsonObject | null } | null
+}
+
 /** What metering needs of a whole answer. */
 export interface AnswerFacts {
   readonly usage: Json | undefined
@@ -210,7 +218,7 @@ export interface Protocol<F extends RequestFacts = RequestFacts, Q = NeutralRequ
   /** A failure after the stream has begun: the format's own event, as text to send. */
   streamError(error: WireError, frame?: 'sse' | 'array'): string
   /** Ends a stream of this format the way it says that a limit was reached. @param first an event of the stream */
-  lengthEnding(first: Buffer | null, frame?: 'sse' | 'array'): Buffer
+  lengthEnding(first: Buffer | null, frame?: 'sse' | 'array', cut?: StreamCut): Buffer
 
   // ---- the upstream's side ----
   /** Path below the channel's base URL, with its query. @param facts on a route of the same protocol */

@@ -289,7 +289,7 @@ test('settlement matrix: each row charges what it says, in a stream and whole', 
       assert.equal(told.status, 200)
       expectReceipt(told.receipt, 'completed', 'cut_at_limit')
       assert.ok(told.receipt.flags.includes('cut_at_limit'))
-      assert.equal(told.json.at(-1)?.choices?.[0]?.finish_reason, 'length')
+      assert.equal(told.json.at(-2)?.choices?.[0]?.finish_reason, 'length')
       assert.equal(eventsOf(told.text).at(-1), '[DONE]')
       assert.ok((told.receipt.usage?.output ?? 0) <= 100)
       assertMoney(told)

@@ -377,8 +377,8 @@ test('a route that is not the one asked for is never paid, and a run belongs to 
     assert.equal(told.movedNano, 0n)
   }
   for (const [name, header, bucket] of [
-    ['two:official', 'ordinary', 'credit'],
-    ['two:ordinary', 'official', 'rmb'],
+    ['two:official', 'official', 'credit'],
+    ['two:ordinary', 'ordinary', 'rmb'],
     ['two', 'official', 'credit'],
   ] as const) {
     const told = await tell(attack, requestOf('openai', name, false), { 'x-tf-route': header })

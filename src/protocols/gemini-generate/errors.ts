@@ -1,5 +1,6 @@
 import { isArray, isObject, type Json, type JsonObject, parseJson } from '../../kernel/index.ts'
-import type { ErrorAnswer, WireError } from '../protocol.ts'
+import type { ErrorAnswer, StreamCut, WireError } from '../protocol.ts'
+import { writeUsage } from './encode-usage.ts'
 import { type Frame, frameOf, lastElement } from './framing.ts'
 
 /** Google's error envelope, both ways: `{error: {code, message, status, details: [...]}}`. */
@@ -68,15 +69,22 @@ export function streamError(error: WireError, frame: Frame = 'sse'): string {
   return lastElement(JSON.stringify(envelope(error)), frame)
 }
 
+const ONE: StreamCut = { choices: [0], usage: null }
+
 /** @param first an event of the stream, for its id, its model and its framing */
-export function lengthEnding(first: Buffer | null, frame: Frame = frameOf(first)): Buffer {
+export function lengthEnding(first: Buffer | null, frame: Frame = frameOf(first), cut = ONE): Buffer {
   const text = first?.toString('utf8') ?? ''
   const member = (name: string): JsonObject => {
     const found = new RegExp(`"${name}": ?"([^"\\\\]{1,200})"`).exec(text)?.[1]
     return found === undefined ? {} : { [name]: found }
   }
   const chunk = {
-    candidates: [{ content: { parts: [{ text: '' }], role: 'model' }, finishReason: 'MAX_TOKENS', index: 0 }],
+    candidates: cut.choices.map((index) => ({
+      content: { parts: [{ text: '' }], role: 'model' },
+      finishReason: 'MAX_TOKENS',
+      index,
+    })),
+    ...(cut.usage === null ? {} : { usageMetadata: writeUsage(cut.usage.read, null, cut.usage.note) }),
     ...member('modelVersion'),
     ...member('responseId'),
   }

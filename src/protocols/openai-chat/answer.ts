@@ -1,6 +1,7 @@
 import { isArray, isObject, type Json, parseJson } from '../../kernel/index.ts'
 import { estimateTextTokens } from '../estimate.ts'
-import type { AnswerResult } from '../protocol.ts'
+import type { AnswerResult, StreamCut } from '../protocol.ts'
+import { writeUsage } from './encode-usage.ts'
 import { findUsage } from './usage.ts'
 
 const OUTPUT_MEMBERS = [
@@ -65,24 +66,33 @@ export function readChatAnswer(text: string): AnswerResult {
   }
 }
 
+const ONE: StreamCut = { choices: [0], usage: null }
+
 /**
- * The end of a stream that is cut here: a chunk with `finish_reason: "length"` in the style of the chunks before it,
- * and the end mark.
+ * The end of a stream that is cut here: a chunk with `finish_reason: "length"` for each choice in the style of the chunks
+ * before it, the usage, and the end mark.
  * @param firstEvent an event of the stream, for its id and model
  */
-export function lengthEnding(firstEvent: Buffer | null): Buffer {
+export function lengthEnding(firstEvent: Buffer | null, _frame?: 'sse' | 'array', cut = ONE): Buffer {
   const line = firstEvent
     ?.toString('utf8')
     .split('\n')
     .find((text) => text.startsWith('data:') && text.includes('{'))
   const parsed = line === undefined ? null : parseJson(line.slice(5))
   const first = parsed?.ok && isObject(parsed.value) ? parsed.value : {}
-  const chunk = {
+  const head = {
     id: first['id'] ?? 'chatcmpl-cut',
     object: 'chat.completion.chunk',
     created: first['created'] ?? 0,
     model: first['model'] ?? '',
-    choices: [{ index: 0, delta: {}, logprobs: null, finish_reason: 'length' }],
   }
-  return Buffer.from(`data: ${JSON.stringify(chunk)}\n\ndata: [DONE]\n\n`)
+  const { usage } = cut
+  const chunks = cut.choices.map((index) => ({
+    ...head,
+    choices: [{ index, delta: {}, logprobs: null, finish_reason: 'length' }],
+    ...(usage === null ? {} : { usage: null }),
+  }))
+  const last = usage === null ? [] : [{ ...head, choices: [], usage: writeUsage(usage.read, usage.note) }]
+  const text = [...chunks, ...last].map((chunk) => `data: ${JSON.stringify(chunk)}\n\n`).join('')
+  return Buffer.from(`${text}data: [DONE]\n\n`)
 }

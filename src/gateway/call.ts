@@ -1,0 +1,62 @@
+import type { ServerResponse } from 'node:http'
+import type { Channel } from '../catalog/index.ts'
+import type { Clock, Json, JsonObject } from '../kernel/index.ts'
+import type { Protocol, StreamCut, WireError } from '../protocols/index.ts'
+import type { Delivery } from './delivery.ts'
+import type { AttemptOutcome, Reading } from './types.ts'
+import type { Upstream } from './upstream.ts'
+
+/** One upstream call: what it needs, and what comes of it. */
+
+export interface CallOptions {
+  readonly upstream: Upstream
+  readonly channel: Channel
+  readonly body: Buffer
+  readonly streamed: boolean
+  /** The format the upstream speaks. */
+  readonly protocol: Protocol
+  readonly path: string
+  readonly headers: Readonly<Record<string, string>>
+  /** How a stream reaches the caller; made when the stream begins. */
+  readonly deliver: (annotate: (usage: Json) => JsonObject | null) => Delivery
+  readonly res: ServerResponse
+  readonly clock: Clock
+  /** Writes status and headers of a stream; called once, right before its first byte. */
+  readonly beginStream: (res: ServerResponse, contentType: string) => void
+  readonly annotate: (usage: Json, reading: Reading) => JsonObject | null
+  /** Output so far: false when the stream went past what is held and must end; a promise while more is asked for. */
+  readonly mayGoOn: (tokensEstimated: number, events: number) => boolean | Promise<boolean>
+  /** What a caller whose stream is cut is told of its usage. */
+  readonly cutUsage: (reading: Reading) => StreamCut['usage']
+  /** A failure after the stream has begun, as the caller is told of it. */
+  readonly streamFault: (timeout: boolean) => WireError
+  /** Gets what the caller gets, for answers that must be stored. */
+  readonly onForward: ((bytes: Buffer) => void) | null
+}
+
+/** As the upstream wrote it. */
+export interface WholeAnswer {
+  readonly contentType: string
+  readonly bytes: Buffer
+  readonly body: JsonObject
+}
+
+export interface CallResult {
+  readonly outcome: AttemptOutcome
+  readonly firstTokenMs: number | null
+  readonly latencyMs: number
+  /** The whole answer of a call that was not streamed. */
+  readonly answer: WholeAnswer | null
+  /** What a stream began with, as the caller got it. */
+  readonly streamBegin: Buffer | null
+  /** The upstream's own id of the call: what its support asks for. */
+  readonly upstreamId: string | null
+}
+
+export interface UpstreamCall {
+  readonly result: Promise<CallResult>
+  /** Ends the call from our side: the process shuts down. */
+  abort(code: string): void
+  /** Output tokens delivered so far, by our own count. */
+  delivered(): number
+}
