@@ -189,9 +189,33 @@ export function reasoningAbout(messages: readonly Turn[]): string {
   return reasoningText(hasCjk(asked) ? 'zh' : 'en', asked)
 }
 
+/** What agents put around a person's words: `<system-reminder>…`, `<environment_context>…`, `<system>…`. */
+const WRAPPED = /<([a-z][\w-]*)>[\s\S]*?<\/\1>/g
+
+/** The words of a person in a message; all of it where there is nothing but wrapping. */
+function wordsIn({ text }: Turn): string {
+  const said = takeMarkers(text).text
+  const words = said.includes('</') ? said.replace(WRAPPED, ' ').trim() : said
+  return words === '' ? said : words
+}
+
+/** The last message in which a person speaks; -1 when none does. */
+function askedIndex(messages: readonly Turn[]): number {
+  const bySaid = messages.findLastIndex(
+    ({ role, text }) => role === 'user' && text.replace(WRAPPED, '').trim() !== '',
+  )
+  return bySaid === -1 ? messages.findLastIndex(({ role }) => role === 'user') : bySaid
+}
+
 function askedText(messages: readonly Turn[]): string {
-  const last = messages.findLast((message) => message.role === 'user')
-  return last === undefined ? '' : takeMarkers(last.text).text
+  const turn = messages[askedIndex(messages)]
+  return turn === undefined ? '' : wordsIn(turn)
+}
+
+/** The result of a tool that came after what was asked; agents may say more behind it. */
+function resultSince(messages: readonly Turn[]): Turn | undefined {
+  const at = messages.findLastIndex(({ role }) => role === 'tool')
+  return at > askedIndex(messages) ? messages[at] : undefined
 }
 
 const NOTHING: PlannedChoice = { reasoning: [], content: [], calls: [], finish: 'stop', stop: null }
@@ -258,8 +282,8 @@ function contentText({ question, switches, asked, language }: Context, index: nu
   const unlimited = switches.flags.has('ignore-max') ? (question.tokensMax ?? 0) + 200 : null
   const words = switches.counts.words ?? wordsAsked(asked) ?? unlimited
   if (words !== null) return longText(language, Math.min(words, WORDS_MAX), seed)
-  const last = question.messages.at(-1)
-  if (last?.role === 'tool') return toolAnswer(language, last.text)
+  const result = resultSince(question.messages)
+  if (result !== undefined) return toolAnswer(language, result.text)
   return plainAnswer(language, asked, imagesOf(question.messages), seed)
 }
 
@@ -293,7 +317,7 @@ function toolsToCall({ question, asked }: Context): readonly ToolToCall[] {
   }
   const named = tools.filter(({ name }) => asked.includes(name))
   if (toolChoice === 'auto') {
-    if (question.messages.at(-1)?.role === 'tool') return []
+    if (resultSince(question.messages) !== undefined) return []
     if (tools.length > FEW_TOOLS && named.length === 0) return []
   }
   const fitting = named.length > 0 ? named : tools

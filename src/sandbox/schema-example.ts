@@ -17,6 +17,7 @@ const BY_NAME: Readonly<Record<string, string | readonly string[]>> = {
   filename: 'notes.txt',
   query: 'tokens forge sandbox',
   command: 'echo sandbox',
+  cmd: 'echo sandbox',
   code: 'print("sandbox")',
   language: 'en',
   currency: 'USD',

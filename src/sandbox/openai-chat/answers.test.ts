@@ -194,6 +194,24 @@ test('an agent with many tools that only says hello has no tool called', async (
   assert.equal(at(named, 'choices', 0, 'message', 'tool_calls', 0, 'function', 'name'), 'tool_7')
 })
 
+test('what an agent wraps around a person’s words is not what was asked', async () => {
+  const tools = Array.from({ length: 9 }, (_, i) => ({ type: 'function', function: { name: `tool_${i}` } }))
+  const note = '<system-reminder>\nYou may use tool_3.\n</system-reminder>'
+  const hello = await ask(`${note}\nHello there`, { tools })
+  assert.match(content(hello), /You asked: "Hello there"/)
+  const called = { id: 'call_1', type: 'function', function: { name: 'tool_7', arguments: '{}' } }
+  const messages = [
+    { role: 'user', content: `${note}\nUse tool_7` },
+    { role: 'user', content: note },
+    { role: 'assistant', content: null, tool_calls: [called] },
+    { role: 'tool', tool_call_id: 'call_1', content: 'overcast' },
+    { role: 'user', content: note },
+  ]
+  const asked = parsed((await post({ model: 'gpt-4.1', messages: messages.slice(0, 2), tools })).text)
+  assert.equal(at(asked, 'choices', 0, 'message', 'tool_calls', 0, 'function', 'name'), 'tool_7')
+  assert.match(content(parsed((await post({ model: 'gpt-4.1', messages, tools })).text)), /overcast/)
+})
+
 test('after the result of a tool the answer is a text that uses it', async () => {
   const messages = [
     { role: 'user', content: 'Weather?' },
