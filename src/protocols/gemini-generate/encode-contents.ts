@@ -43,6 +43,10 @@ export function joinedTurns(messages: readonly PlacedMessage[]): readonly Placed
   return joined
 }
 
+function marked(part: NeutralPart): NeutralPart {
+  return part.kind === 'text' ? { ...part, text: `<system>\n${part.text}\n</system>` } : part
+}
+
 export class ContentsWriter {
   private readonly model: string
   private readonly notes: Notes
@@ -65,9 +69,9 @@ export class ContentsWriter {
       this.notes.drop('messages[].cache_control')
     if (message.role === 'assistant') this.writeModel(message.parts, path)
     else {
-      // There is no other place for it here than the caller's own turn.
+      // There is no other place for it here than the caller's own turn; marked, so that nobody takes it for their words.
       if (message.role === 'system') this.notes.drop('messages[].role')
-      this.writeUser(message.parts, path)
+      this.writeUser(message.role === 'system' ? message.parts.map(marked) : message.parts, path)
     }
   }
 

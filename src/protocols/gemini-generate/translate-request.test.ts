@@ -312,7 +312,7 @@ test('images of a tool result stand inside it from Gemini 3 on, and behind it be
   assert.deepEqual(decode(body).messages, messages)
 })
 
-test('system messages before the talk are the instruction; later ones stand in the caller’s turn and are told', () => {
+test('system messages before the talk are the instruction; later ones stand marked in the caller’s turn and are told', () => {
   const { body, dropped } = encode({
     system: [{ kind: 'text', text: 'a' }],
     messages: [
@@ -322,7 +322,7 @@ test('system messages before the talk are the instruction; later ones stand in t
     ],
   })
   assert.deepEqual(body['systemInstruction'], { parts: [{ text: 'a' }, { text: 'b' }] })
-  assert.deepEqual(body['contents'], [say('c'), say('d')])
+  assert.deepEqual(body['contents'], [say('c'), say('<system>\nd\n</system>')])
   assert.deepEqual(dropped, ['messages[].role'])
   const alone = encode({ system: [{ kind: 'text', text: 'a' }], messages: [] })
   assert.deepEqual(alone.body, { contents: [say('a')] })

@@ -97,6 +97,12 @@ describe('requests into the wire', () => {
     assert.deepEqual(new Set(dropped), new Set(['messages[].cache_control', 'system[].cache_control']))
   })
 
+  test('a name of the user that is longer than OpenAI takes is left out and told', () => {
+    assert.equal(encode({ user: 'u'.repeat(64) }).body['user'], 'u'.repeat(64))
+    const { body, dropped } = encode({ user: 'u'.repeat(65) })
+    assert.deepEqual([body['user'], dropped], [undefined, ['user']])
+  })
+
   test('calls of one turn stay in one message, with their results behind it and pictures after them', () => {
     const { body } = encode({
       tools: [TOOL],

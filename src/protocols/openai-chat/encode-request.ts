@@ -79,6 +79,15 @@ function writeTier(tier: string | null, notes: Notes): JsonObject {
 }
 
 /** Members that are left out when the request says nothing about them. */
+/** OpenAI refuses a longer one, and Claude Code writes JSON of some 170 characters there. */
+const USER_MAX = 64
+
+function writeUser(user: string | null, notes: Notes): string | null {
+  if (user === null || user.length <= USER_MAX) return user
+  notes.drop('user')
+  return null
+}
+
 function optional(members: Readonly<Record<string, Json | null>>): JsonObject {
   return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== null))
 }
@@ -107,7 +116,7 @@ export function encodeRequest(request: NeutralRequest, call: EncodeCallInput): E
       n: request.choices === 1 ? null : request.choices,
       logprobs: request.logprobs === null ? null : true,
       top_logprobs: request.logprobs === null || request.logprobs === 0 ? null : request.logprobs,
-      user: request.user,
+      user: writeUser(request.user, notes),
     }),
   }
   return notes.fault === null ? { ok: true, body, dropped: notes.dropped } : { ok: false, ...notes.fault }

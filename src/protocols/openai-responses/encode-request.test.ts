@@ -70,6 +70,13 @@ test('what is decoded, encoded and decoded again is the same request', () => {
   }
 })
 
+test('a name of the user that is longer than OpenAI takes is left out and told', () => {
+  assert.equal(body({ user: 'u'.repeat(64) })['user'], 'u'.repeat(64))
+  const result = encode({ user: 'u'.repeat(65) })
+  assert.ok(result.ok)
+  assert.deepEqual([result.body['user'], result.dropped], [undefined, ['user']])
+})
+
 test('a plain request asks for nothing to be kept', () => {
   assert.deepEqual(body({ system: [{ kind: 'text', text: 'Be kind.' }] }), {
     model: 'gpt-5.4',

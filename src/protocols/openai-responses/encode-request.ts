@@ -141,6 +141,16 @@ function writeLimit(limit: number | null, model: string, notes: Notes): JsonObje
   return { max_output_tokens: limit }
 }
 
+/** OpenAI refuses a longer one, and Claude Code writes JSON of some 170 characters there. */
+const USER_MAX = 64
+
+function writeUser(user: string | null, notes: Notes): JsonObject {
+  if (user === null) return {}
+  if (user.length <= USER_MAX) return { user }
+  notes.drop('user')
+  return {}
+}
+
 export function encodeRequest(request: NeutralRequest, call: EncodeCallInput): EncodeResult {
   const { upstreamModel: model } = call
   const notes = new Notes(request.dropped)
@@ -154,7 +164,7 @@ export function encodeRequest(request: NeutralRequest, call: EncodeCallInput): E
     ...writeInclude(request, model),
     ...writeLimit(call.maxOutputTokens ?? request.maxOutputTokens, model, notes),
     ...writeTier(request.serviceTier, notes),
-    ...(request.user === null ? {} : { user: request.user }),
+    ...writeUser(request.user, notes),
     stream: call.stream,
     // Nobody asked the upstream to keep it, and nobody could ask for it back.
     store: false,
