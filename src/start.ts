@@ -5,6 +5,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type App, buildApp, createLog } from './app.ts'
+import type { CatalogModel } from './catalog/index.ts'
 import { type Config, environment, loadOrCreateSecret } from './config.ts'
 import { BUILT_IN_BUCKETS } from './contract/index.ts'
 import { migrate, startEmbedded } from './db/index.ts'
@@ -105,6 +106,13 @@ interface Greeting {
   readonly operatorLink: string
 }
 
+/** The official route where there is one: the newcomer sees how a route is named. */
+function askedInGreeting(model: CatalogModel | undefined): string {
+  if (model === undefined) return 'gpt-5-mini'
+  const official = model.routes.find(({ type }) => type === 'official')
+  return official === undefined ? model.name : `${model.name}:${official.name}`
+}
+
 function greet(io: StartIo, greeting: Greeting): void {
   const { url, demoKey, model } = greeting
   const lines = [
@@ -124,7 +132,7 @@ function greet(io: StartIo, greeting: Greeting): void {
       'Send a request:',
       `  curl -i ${url}/v1/chat/completions -H "Authorization: Bearer ${demoKey}" \\`,
       `    -H "Content-Type: application/json" \\`,
-      `    -d '{"model":"${model}:official","max_tokens":100,"messages":[{"role":"user","content":"Which balance pays for this?"}]}'`,
+      `    -d '{"model":"${model}","max_tokens":100,"messages":[{"role":"user","content":"Which balance pays for this?"}]}'`,
       '',
       'Read its receipt (the id is in the x-request-id header):',
       '  npx forge receipt <x-request-id>',
@@ -299,7 +307,7 @@ export async function start(config: Config, io: StartIo, main: string): Promise<
     greet(io, {
       url,
       demoKey,
-      model: model?.name ?? 'gpt-5-mini',
+      model: askedInGreeting(model),
       sandboxed: running !== null,
       operatorLink: `${url}/operator/${operatorCode}`,
     })
