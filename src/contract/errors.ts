@@ -238,6 +238,8 @@ export interface Fault {
   /** Facts for templates and programs: amounts as decimal strings, counts as numbers. */
   readonly facts?: Readonly<Record<string, string | number | boolean>>
   readonly retryAfterMs?: number
+  /** The table may say that a retry helps; this caller has tried for long enough. */
+  readonly hopeless?: true
 }
 
 export function fault(code: ErrorCode, message: string, more: Omit<Fault, 'code' | 'message'> = {}): Fault {

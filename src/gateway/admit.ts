@@ -191,7 +191,11 @@ async function pinOf(deps: GatewayDeps, inbound: Inbound): Promise<StageResult<P
   }
 }
 
-export async function admit(deps: GatewayDeps, inbound: Inbound): Promise<StageResult<Admitted>> {
+async function admitted(
+  deps: GatewayDeps,
+  inbound: Inbound,
+  run: RunRef | null,
+): Promise<StageResult<Admitted>> {
   const { key, facts, exchange } = inbound
   // Its usage would come after the answer to this call, when nobody asks for it any more.
   if (exchange.call.endpoint === 'openai.responses' && inbound.body['background'] === true)
@@ -207,8 +211,6 @@ export async function admit(deps: GatewayDeps, inbound: Inbound): Promise<StageR
   const refused = modelFault(key, asked, facts.model) ?? routeFault(asked, headerRoute)
   if (refused !== null || asked.model === null)
     return { ok: false, fault: refused ?? fault('model_not_found', 'There is no such model.') }
-  const run = await openRun(deps, inbound)
-  if (!run.ok) return run
   const pin = await pinOf(deps, inbound)
   if (!pin.ok) return pin
   const askedRoute = asked.route
@@ -224,8 +226,20 @@ export async function admit(deps: GatewayDeps, inbound: Inbound): Promise<StageR
       askedRoute,
       askedBy: asked.by,
       mayCross,
-      run: run.value,
+      run,
       pin: pin.value,
     },
   }
+}
+
+/** What is turned away belongs to its run too: a session that failed for its model's name shows why. */
+export type Admission =
+  | { readonly ok: true; readonly value: Admitted }
+  | { readonly ok: false; readonly fault: Fault; readonly run: RunRef | null }
+
+export async function admit(deps: GatewayDeps, inbound: Inbound): Promise<Admission> {
+  const run = await openRun(deps, inbound)
+  if (!run.ok) return { ...run, run: null }
+  const result = await admitted(deps, inbound, run.value)
+  return result.ok ? result : { ...result, run: run.value }
 }

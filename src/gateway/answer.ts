@@ -12,6 +12,10 @@ export interface FaultAnswer {
   readonly body: string
 }
 
+function mayRetry(fault: Fault): boolean {
+  return ERRORS[fault.code].retry && fault.hopeless !== true
+}
+
 /** @param receipt whether the request left one (an unknown key leaves none: there is nobody to show it to) */
 export function wireError(fault: Fault, exchange: Exchange, receipt: boolean): WireError {
   const id = exchange.publicId
@@ -23,7 +27,14 @@ export function wireError(fault: Fault, exchange: Exchange, receipt: boolean): W
     next_step: entry.hint,
     ...(fault.facts === undefined ? {} : { ledger: fault.facts }),
   }
-  return { status: entry.status, code: fault.code, message: fault.message, param: fault.param ?? null, extra }
+  return {
+    status: entry.status,
+    code: fault.code,
+    message: fault.message,
+    param: fault.param ?? null,
+    ...(fault.hopeless === true ? { hopeless: true } : {}),
+    extra,
+  }
 }
 
 /** The AI SDK (`ai-sdk-provider-utils/5`, `ai-sdk/openai/4`) tries again after any 429 and heeds neither code nor `x-should-retry`; it stops on 402. */
@@ -31,7 +42,7 @@ const HEEDS_STATUS_ONLY = /\bai-sdk[/-]/
 
 /** OpenAI's own clients stop on 429 `insufficient_quota`, so that is what its formats answer; others need our own. */
 function statusFor(exchange: Exchange, fault: Fault, status: number): number {
-  const hopeless = status === 429 && !ERRORS[fault.code].retry
+  const hopeless = status === 429 && !mayRetry(fault)
   return hopeless && HEEDS_STATUS_ONLY.test(exchange.req.headers['user-agent'] ?? '') ? 402 : status
 }
 
@@ -45,7 +56,7 @@ export function faultAnswer(exchange: Exchange, fault: Fault, receipt: boolean):
       'content-type': 'application/json',
       'x-request-id': id,
       'request-id': id,
-      'x-should-retry': String(ERRORS[fault.code].retry),
+      'x-should-retry': String(mayRetry(fault)),
       ...(waitMs === undefined
         ? {}
         : { 'retry-after': String(Math.ceil(waitMs / 1000)), 'retry-after-ms': String(Math.ceil(waitMs)) }),

@@ -6,6 +6,7 @@ import type { Tenancy } from '../tenancy/index.ts'
 import type { UpstreamCall } from './call.ts'
 import type { Idempotency } from './idempotency.ts'
 import type { OpenHolds } from './open-holds.ts'
+import type { Outages } from './outages.ts'
 import type { Pins } from './pins.ts'
 import type { StreamUsage } from './stream-usage.ts'
 import type { Upstreams } from './upstream.ts'
@@ -20,6 +21,7 @@ export interface GatewayDeps {
   readonly upstreams: Upstreams
   readonly idempotency: Idempotency
   readonly openHolds: OpenHolds
+  readonly outages: Outages
   readonly pins: Pins
   readonly streamUsage: StreamUsage
   /** Upstream calls under way, for shutting down. */

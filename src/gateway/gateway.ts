@@ -10,6 +10,7 @@ import { type Counters, createCounters, type GatewayDeps } from './deps.ts'
 import { matchEndpoint } from './endpoints.ts'
 import { createIdempotency } from './idempotency.ts'
 import { createOpenHolds } from './open-holds.ts'
+import { createOutages } from './outages.ts'
 import { createPins } from './pins.ts'
 import { recover } from './recover.ts'
 import { createStreamUsage } from './stream-usage.ts'
@@ -108,6 +109,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     upstreams: createUpstreams(),
     idempotency: createIdempotency(database, processId, log),
     openHolds: createOpenHolds(writer, onLost),
+    outages: createOutages(options.clock),
     pins: createPins(database, log),
     streamUsage: createStreamUsage(),
     calls: new Set(),

@@ -283,6 +283,7 @@ class RouteRun {
 
   private async end(outcome: AttemptOutcome, result: CallResult | null): Promise<void> {
     const problem = outcome.kind === 'broke' ? brokenOff(outcome.timeout) : null
+    if (outcome.kind === 'served') this.deps.outages.served(this.planned.admitted)
     const settling = await settle(this.deps, await this.finished({ kind: 'attempt', outcome }, problem))
     if (this.claim !== null) await this.keep(this.claim, outcome, settling, result)
     const remembered = rememberResponse(this.deps.pins, this.planned.admitted, this.attempts.at(-1), result)
@@ -337,7 +338,7 @@ class RouteRun {
   }
 
   private async failed(): Promise<void> {
-    const problem = failureFault(this.attempts)
+    const problem = this.deps.outages.failed(this.planned.admitted, failureFault(this.attempts))
     const last = this.attempts.at(-1)
     if (last === undefined) throw new Error('a request without attempts cannot have failed')
     const settling = await settle(

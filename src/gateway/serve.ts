@@ -57,7 +57,10 @@ async function serveInbound(deps: GatewayDeps, inbound: Inbound, claimed: Claim 
     refuse(deps, refusal)
   }
   const admitted = await admit(deps, inbound)
-  if (!admitted.ok) return turnAway({ exchange, key, inbound, fault: admitted.fault })
+  if (!admitted.ok) {
+    const { fault: refused, run } = admitted
+    return turnAway({ exchange, key, inbound, run, fault: refused })
+  }
   const planned = plan(admitted.value, deps.random)
   if (!planned.ok)
     return turnAway({

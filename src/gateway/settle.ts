@@ -23,6 +23,7 @@ import type {
   Reading,
   RejectedRoute,
   RoutePlan,
+  RunRef,
   SkippedChannel,
 } from './types.ts'
 
@@ -36,6 +37,7 @@ export interface Refusal {
   readonly key: ApiKeyRecord
   readonly fault: Fault
   readonly inbound?: Inbound
+  readonly run?: RunRef | null
   readonly admitted?: Admitted
   readonly planned?: Planned
   readonly rejected?: readonly RejectedRoute[]
@@ -53,7 +55,7 @@ function refusalStory(refusal: Refusal): Story {
     idempotencyKey: inbound?.idempotencyKey ?? null,
     requestedModel: inbound?.facts.model.slice(0, 200) ?? null,
     catalogModel: (admitted ?? planned?.admitted)?.model.name ?? null,
-    run: (admitted ?? planned?.admitted)?.run ?? null,
+    run: (admitted ?? planned?.admitted)?.run ?? refusal.run ?? null,
     planned: planned ?? null,
     rejected: refusal.rejected ?? planned?.rejected ?? [],
     plan: null,

@@ -150,6 +150,8 @@ export interface WireError {
   readonly code: string
   readonly message: string
   readonly param: string | null
+  /** The upstream has failed for so long that the client should stop trying. */
+  readonly hopeless?: true
   /** request_id, receipt, reason, next_step, ledger … beside the protocol's own members. */
   readonly extra: JsonObject
 }

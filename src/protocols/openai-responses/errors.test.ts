@@ -22,6 +22,19 @@ test('what cannot be paid is 429 insufficient_quota, on which clients stop', () 
   }
 })
 
+test('an upstream that is down for long is answered with the word on which Codex stops; ours stands beside it', () => {
+  const { status, body } = errorAnswer({
+    status: 502,
+    code: 'upstream_error',
+    message: 'No.',
+    param: null,
+    hopeless: true,
+    extra: { reason: 'upstream_error' },
+  })
+  const { code, reason, message } = json(Buffer.from(body))['error'] as JsonObject
+  assert.deepEqual([status, code, reason, message], [503, 'server_is_overloaded', 'upstream_error', 'No.'])
+})
+
 test('every other fault keeps its status and code, with OpenAI’s word for its kind', () => {
   const type = (status: number) => (json(Buffer.from(error(status, 'x').body))['error'] as JsonObject)['type']
   assert.equal(error(404, 'model_not_found').status, 404)

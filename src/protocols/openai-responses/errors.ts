@@ -24,7 +24,11 @@ const TYPES: ReadonlyArray<readonly [min: number, type: string]> = [
   [401, 'authentication_error'],
 ]
 
-function wireOf({ status, code }: WireError): WireFault {
+/** Codex tries thirty times after a 5xx, whatever its headers say, but not after OpenAI's own word for "come back later". */
+const HOPELESS: WireFault = { status: 503, type: 'api_error', code: 'server_is_overloaded' }
+
+function wireOf({ status, code, hopeless }: WireError): WireFault {
+  if (hopeless === true) return HOPELESS
   if (UNPAYABLE.has(code)) return { status: 429, type: 'insufficient_quota', code: 'insufficient_quota' }
   return { status, type: TYPES.find(([min]) => status >= min)?.[1] ?? 'invalid_request_error', code }
 }
