@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
+import { measureEstimate } from './estimate.ts'
 import { measureGateway } from './gateway.ts'
 import { type Measured, measureLedger } from './ledger.ts'
 import { goalTable } from './report.ts'
@@ -10,10 +11,10 @@ import { openStand } from './stand.ts'
  * Prints ratios measured in one run. Ends with 0 whatever they are; with 1 when something could not run or the books do
  * not balance afterwards.
  *
- *   node bench/run.ts [--quick] [--only ledger|gateway|streams] [--json]
+ *   node bench/run.ts [--quick] [--only ledger|gateway|streams|estimate] [--json]
  */
 
-const PARTS = ['ledger', 'gateway', 'streams'] as const
+const PARTS = ['ledger', 'gateway', 'streams', 'estimate'] as const
 type Part = (typeof PARTS)[number]
 
 const { values } = parseArgs({
@@ -58,6 +59,7 @@ try {
   say(about)
   if (stand.warning !== null) say(`WARNING: ${stand.warning}`)
   const results: Measured[] = []
+  if (wants('estimate')) results.push(await measured('Estimate', async () => measureEstimate(quick)))
   if (wants('ledger')) results.push(await measured('Ledger', () => measureLedger(stand, quick)))
   if (wants('gateway') || wants('streams'))
     results.push(

@@ -10,8 +10,9 @@ export function annotation(
   held: Held,
   heldNano: Nano,
   reading: Reading,
+  tokenFactor: number,
 ): JsonObject {
-  const ending: Ending = { kind: 'attempt', outcome: { kind: 'served', reading } }
+  const ending: Ending = { kind: 'attempt', outcome: { kind: 'served', reading }, tokenFactor }
   const priced = priceRequest(planned, plan, meterRequest(planned, held, ending), reading)
   return {
     request_id: planned.admitted.inbound.exchange.publicId,
@@ -28,11 +29,13 @@ export function cutUsage(
   planned: Planned,
   held: Held,
   reading: Reading,
+  tokenFactor: number,
   note: JsonObject,
 ): StreamCut['usage'] {
   const { usage, others } = meterRequest(planned, held, {
     kind: 'attempt',
     outcome: { kind: 'cut', reading },
+    tokenFactor,
   })
   if (usage === null) return null
   const { counts, reasoning, calls } = usage

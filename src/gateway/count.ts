@@ -1,7 +1,7 @@
 import type { CatalogModel, RouteChannel } from '../catalog/index.ts'
 import { fault } from '../contract/index.ts'
 import { isObject, type Json, type JsonObject, parseJson } from '../kernel/index.ts'
-import { PROTOCOLS, type ProtocolName, spliceMembers } from '../protocols/index.ts'
+import { familyOf, PROTOCOLS, type ProtocolName, spliceMembers } from '../protocols/index.ts'
 import type { ApiKeyRecord } from '../tenancy/index.ts'
 import { header, keyFault, modelAsked, parseBody, readCredential } from './admit.ts'
 import { faultAnswer, sendFault } from './answer.ts'
@@ -164,11 +164,7 @@ export async function serveCount(deps: GatewayDeps, exchange: Exchange): Promise
       key,
       fault: fault('not_found', 'This format has no way to count tokens.'),
     })
-  answerCount(
-    exchange,
-    JSON.stringify(
-      shape.answer(PROTOCOLS[call.protocol.name as ProtocolName].estimateInput(countedBody(body))),
-    ),
-    true,
-  )
+  const tokens = PROTOCOLS[call.protocol.name as ProtocolName].estimateInput(countedBody(body))
+  const { factor } = familyOf(asked.value.routes[0]?.channels[0]?.upstreamModel ?? '')
+  answerCount(exchange, JSON.stringify(shape.answer(Math.ceil(tokens * factor))), true)
 }

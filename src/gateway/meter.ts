@@ -23,6 +23,11 @@ export interface MeterBounds {
   readonly inputTokensEstimated: () => number
 }
 
+/** The bounds of a request, and whose tokens our own counts are told in. */
+interface Measure extends MeterBounds {
+  readonly tokenFactor: number
+}
+
 interface Counted {
   readonly usage: Usage
   readonly others: readonly OtherModelUsage[]
@@ -100,10 +105,14 @@ function sameCounts(a: UsageCounts, b: UsageCounts): boolean {
   return totalInput(a) === totalInput(b) && totalOutput(a) === totalOutput(b)
 }
 
-function estimate(reading: Reading, bounds: MeterBounds, flags: readonly ReceiptFlag[]): Counted {
+function inModel(tokens: number, { tokenFactor }: Measure): number {
+  return Math.ceil(tokens * tokenFactor)
+}
+
+function estimate(reading: Reading, bounds: Measure, flags: readonly ReceiptFlag[]): Counted {
   const counts = {
-    input: Math.min(bounds.inputTokensEstimated(), bounds.inputTokensMax),
-    output: Math.min(reading.tokensEstimated, bounds.outputTokensMax),
+    input: Math.min(inModel(bounds.inputTokensEstimated(), bounds), bounds.inputTokensMax),
+    output: Math.min(inModel(reading.tokensEstimated, bounds), bounds.outputTokensMax),
   }
   return {
     usage: { counts, reasoning: null, calls: {}, source: 'estimated' },
@@ -117,18 +126,19 @@ function estimate(reading: Reading, bounds: MeterBounds, flags: readonly Receipt
  * Usage that came before the output it is about (Anthropic's first event says one token) is completed by what was
  * delivered since.
  */
-function withDelivered(counts: UsageCounts, reading: Reading): UsageCounts {
-  const missing = reading.tokensEstimated - totalOutput(counts)
+function withDelivered(counts: UsageCounts, reading: Reading, bounds: Measure): UsageCounts {
+  const missing = inModel(reading.tokensEstimated, bounds) - totalOutput(counts)
   return missing > 0 ? { ...counts, output: (counts.output ?? 0) + missing } : counts
 }
 
-function count(reading: Reading, bounds: MeterBounds): Counted {
+function count(reading: Reading, bounds: Measure): Counted {
   const read = reading.usage
   if (read.kind === 'missing') return estimate(reading, bounds, ['usage_missing'])
   if (read.kind === 'invalid') return estimate(reading, bounds, ['usage_invalid'])
   const { reasoning, exact, calls, others } = read.usage
   const untold = read.usage.flags.includes('output_not_reported')
-  const counts = reading.usageWhole && !untold ? read.usage.counts : withDelivered(read.usage.counts, reading)
+  const counts =
+    reading.usageWhole && !untold ? read.usage.counts : withDelivered(read.usage.counts, reading, bounds)
   // Left out where nothing more was written: there was none to report.
   const counted = untold && counts !== read.usage.counts
   const flags = read.usage.flags.filter((flag) => counted || flag !== 'output_not_reported')
@@ -161,7 +171,7 @@ function count(reading: Reading, bounds: MeterBounds): Counted {
 }
 
 /** A part of an answer: the upstream's own figures if they came, else what was delivered. */
-function part(settlement: Settlement, reading: Reading, bounds: MeterBounds): Metered {
+function part(settlement: Settlement, reading: Reading, bounds: Measure): Metered {
   const counted = count(reading, bounds)
   const flags = counted.flags.filter((flag) => flag !== 'usage_missing')
   return { usage: counted.usage, others: counted.others, settlement, flags, noCharge: null }
@@ -173,7 +183,7 @@ const COMPLETED: Readonly<Record<Counted['how'], Settlement>> = {
   bounded: 'completed_bounded',
 }
 
-function completed(reading: Reading, bounds: MeterBounds): Metered {
+function completed(reading: Reading, bounds: Measure): Metered {
   const counted = count(reading, bounds)
   const { usage } = counted
   // Hidden reasoning that used up the limit is output: only an answer without any is empty.
@@ -196,9 +206,10 @@ function completed(reading: Reading, bounds: MeterBounds): Metered {
   }
 }
 
-export function meter(ending: Ending, bounds: MeterBounds): Metered {
+export function meter(ending: Ending, requestBounds: MeterBounds): Metered {
   if (ending.kind === 'refused') return nothing('refused', 'refused')
-  const { outcome } = ending
+  const { outcome, tokenFactor = 1 } = ending
+  const bounds: Measure = { ...requestBounds, tokenFactor }
   switch (outcome.kind) {
     case 'failed':
       return nothing('failed_before_output', 'nothing_delivered')

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { type Fault, fault } from '../contract/index.ts'
 import { errorText, type JsonObject } from '../kernel/index.ts'
-import type { Protocol } from '../protocols/index.ts'
+import { familyOf, type Protocol } from '../protocols/index.ts'
 import type { DecisionReason } from '../receipts/index.ts'
 import { Allowance } from './allowance.ts'
 import { annotation, cutUsage } from './annotation.ts'
@@ -23,7 +23,6 @@ import { translateResult } from './translate-answer.ts'
 import type {
   AttemptOutcome,
   AttemptRecord,
-  Ending,
   Held,
   Planned,
   PlannedChannel,
@@ -43,6 +42,9 @@ class RouteRun {
   private held: Held | null = null
   private allowance: Allowance | null = null
   private call: UpstreamCall | null = null
+  /** Of the model that was asked last. */
+  private tokenFactor = 1
+  private inputTokens: number | null = null
   private holds = 0
   private reason: DecisionReason = 'none'
   private shortOfBalance = false
@@ -124,19 +126,21 @@ class RouteRun {
     this.held = held
     this.allowance = new Allowance(this.deps.writer, held)
     this.reason = reason
-    const input = (): number => this.inbound.exchange.call.protocol.estimateInput(this.inbound.body)
     this.deps.openHolds.add({
       orgId: this.inbound.key.orgId,
       id: held.holdId,
       accountId: held.accountId,
-      progress: () => {
-        const output = this.call?.delivered() ?? 0
-        return JSON.stringify(
-          output === 0 ? { output } : { input: Math.min(input(), held.inputTokensMax), output },
-        )
-      },
+      progress: () => this.progress(held),
     })
     return null
+  }
+
+  private progress(held: Held): string {
+    const inModel = (tokens: number): number => Math.ceil(tokens * this.tokenFactor)
+    const output = inModel(this.call?.delivered() ?? 0)
+    if (output === 0) return JSON.stringify({ output })
+    this.inputTokens ??= this.inbound.exchange.call.protocol.estimateInput(this.inbound.body)
+    return JSON.stringify({ input: Math.min(inModel(this.inputTokens), held.inputTokensMax), output })
   }
 
   /** Before money is set aside: a route none of whose channels can express the request is no route for it. */
@@ -198,6 +202,7 @@ class RouteRun {
     // It was found able before the hold was made.
     if (!prepared.ok) throw new Error(prepared.fault.message)
     this.dropped = prepared.dropped
+    this.tokenFactor = familyOf(target.upstreamModel).factor
     this.streamHeaders = routeHeaders({
       exchange,
       plan,
@@ -229,8 +234,9 @@ class RouteRun {
       clock: deps.clock,
       beginStream: this.beginStream,
       annotate: (_usage, reading) => this.annotate(plan, held, reading),
-      mayGoOn: (tokens, events) => allowance === null || allowance.mayGoOn(tokens, events),
-      cutUsage: (reading) => cutUsage(this.planned, held, reading, this.annotate(plan, held, reading)),
+      mayGoOn: (tokens, events) => allowance === null || allowance.mayGoOn(tokens * this.tokenFactor, events),
+      cutUsage: (reading) =>
+        cutUsage(this.planned, held, reading, this.tokenFactor, this.annotate(plan, held, reading)),
       streamFault: (timeout) => wireError(brokenOff(timeout), exchange, true),
       onForward: this.claim === null ? null : (piece) => this.kept.push(piece),
     })
@@ -258,13 +264,14 @@ class RouteRun {
   }
 
   private annotate(plan: RoutePlan, held: Held, reading: Reading): JsonObject {
-    return annotation(this.planned, plan, held, this.allowance?.amountNano ?? held.heldNano, reading)
+    const heldNano = this.allowance?.amountNano ?? held.heldNano
+    return annotation(this.planned, plan, held, heldNano, reading, this.tokenFactor)
   }
 
   // ---- endings ------------------------------------------------------------------------------------------------------
 
-  private async finished(ending: Ending, problem: Fault | null): Promise<Finished> {
-    const { held } = this
+  private async finished(outcome: AttemptOutcome, problem: Fault | null): Promise<Finished> {
+    const { held, tokenFactor } = this
     if (held === null) throw new Error('a request without a hold cannot be settled')
     return {
       planned: this.planned,
@@ -274,7 +281,7 @@ class RouteRun {
       attempts: this.attempts,
       decisionReason: this.reason,
       crossed: this.crossed(held.plan),
-      ending,
+      ending: { kind: 'attempt', outcome, tokenFactor },
       fault: problem,
       skipped: this.skipped,
       dropped: this.dropped,
@@ -284,7 +291,7 @@ class RouteRun {
   private async end(outcome: AttemptOutcome, result: CallResult | null): Promise<void> {
     const problem = outcome.kind === 'broke' ? brokenOff(outcome.timeout) : null
     if (outcome.kind === 'served') this.deps.outages.served(this.planned.admitted)
-    const settling = await settle(this.deps, await this.finished({ kind: 'attempt', outcome }, problem))
+    const settling = await settle(this.deps, await this.finished(outcome, problem))
     if (this.claim !== null) await this.keep(this.claim, outcome, settling, result)
     const remembered = rememberResponse(this.deps.pins, this.planned.admitted, this.attempts.at(-1), result)
     if (result?.answer != null) this.sendAnswer(result.answer, settling)
@@ -341,10 +348,7 @@ class RouteRun {
     const problem = this.deps.outages.failed(this.planned.admitted, failureFault(this.attempts))
     const last = this.attempts.at(-1)
     if (last === undefined) throw new Error('a request without attempts cannot have failed')
-    const settling = await settle(
-      this.deps,
-      await this.finished({ kind: 'attempt', outcome: last.outcome }, problem),
-    )
+    const settling = await settle(this.deps, await this.finished(last.outcome, problem))
     if (this.claim !== null) await this.deps.idempotency.release(this.claim)
     sendFault(this.res, faultAnswer(this.inbound.exchange, problem, true), {
       ...this.streamHeaders,
@@ -362,8 +366,7 @@ class RouteRun {
     if (held === null) return false
     if (!this.deps.openHolds.has(held.holdId)) return true
     const problem = fault('internal_error', 'Something failed inside the gateway; nothing was charged.')
-    const outcome = failedTransport('internal_error')
-    const settling = await settle(this.deps, await this.finished({ kind: 'attempt', outcome }, problem))
+    const settling = await settle(this.deps, await this.finished(failedTransport('internal_error'), problem))
     settling.commit()
     return true
   }

@@ -162,7 +162,12 @@ export interface Reading {
 }
 
 export type Ending =
-  | { readonly kind: 'attempt'; readonly outcome: AttemptOutcome }
+  | {
+      readonly kind: 'attempt'
+      readonly outcome: AttemptOutcome
+      /** Tokens of the model that was asked last for each token of our own count; 1 where it is absent. */
+      readonly tokenFactor?: number
+    }
   | { readonly kind: 'refused'; readonly fault: Fault }
 
 export interface Metered {

@@ -28,6 +28,7 @@ export const EMBED_FORMATS = {
 export const COMPACTION_FORMAT: Protocol = openaiCompaction
 
 export * from './json-span.ts'
+export { familyOf } from './model-family.ts'
 export type * from './neutral.ts'
 export type * from './protocol.ts'
 export { eventData, eventName, splitEvents } from './sse.ts'

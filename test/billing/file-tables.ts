@@ -66,8 +66,8 @@ export const FILE_TABLES: Readonly<Record<ProtocolName, FileTable>> = {
       { file: 'stream-usage.sse', counts: { input: 17, output: 9 }, nano: 107_000n },
       {
         file: 'tool-index-from-1.sse',
-        counts: { output: 12 },
-        nano: 120_000n,
+        counts: { output: 11 },
+        nano: 110_000n,
         settlement: 'completed_estimated',
       },
       { file: 'two-choices-logprobs.chunks.txt', counts: { input: 18, output: 6 }, nano: 78_000n },
@@ -86,8 +86,8 @@ export const FILE_TABLES: Readonly<Record<ProtocolName, FileTable>> = {
       { file: 'qwen-text.json', counts: { input: 18, output: 1064 }, nano: 10_658_000n },
       {
         file: 'compat-tool-index-from-1.sse',
-        counts: { output: 11 },
-        nano: 110_000n,
+        counts: { output: 9 },
+        nano: 90_000n,
         settlement: 'completed_estimated',
       },
       {
@@ -152,8 +152,8 @@ export const FILE_TABLES: Readonly<Record<ProtocolName, FileTable>> = {
       },
       {
         file: 'openai-responses-parallel-tools.chunks.txt',
-        counts: { output: 51 },
-        nano: 510_000n,
+        counts: { output: 43 },
+        nano: 430_000n,
         settlement: 'completed_estimated',
       },
       { file: 'openai-responses-stream-usage.sse', counts: { input: 53, output: 469 }, nano: 4_743_000n },

@@ -206,10 +206,10 @@ test('metering reads what it needs of a whole answer', () => {
     const { servedModel, serviceTier, hasOutput, tokensEstimated } = result.answer
     return [servedModel, serviceTier, hasOutput, tokensEstimated]
   }
-  assert.deepEqual(read('text.json'), ['gemini-2.5-flash', 'standard', true, 12])
+  assert.deepEqual(read('text.json'), ['gemini-2.5-flash', 'standard', true, 10])
   assert.deepEqual(read('max-tokens-empty.json'), ['gemini-2.5-pro', 'flex', false, 0])
   assert.deepEqual(read('model-armor.json'), ['gemini-2.5-flash', 'standard', false, 0])
-  assert.deepEqual(read('image.json').slice(2), [true, 1297])
+  assert.deepEqual(read('image.json').slice(2), [true, 1296])
   assert.equal(read('parallel-calls.json')[2], true)
 })
 
