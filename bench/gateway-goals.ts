@@ -4,8 +4,6 @@ import { figure, foreign, type Goal, median, table } from './report.ts'
 
 export interface GatewayOptions {
   readonly quick: boolean
-  readonly json: boolean
-  readonly streams: boolean
   readonly say: (text: string) => void
 }
 
@@ -107,7 +105,7 @@ function difference(runs: readonly Run[], mode: Mode, of: (run: Run) => number):
   return values(FORGE).length === 0 ? null : median(values(FORGE)) - median(values('direct'))
 }
 
-export function goalsOf(runs: readonly Run[], options: GatewayOptions): Goal[] {
+export function goalsOf(runs: readonly Run[]): Goal[] {
   const noise = (mode: Mode): number =>
     Math.max(0, ...runs.filter((run) => run.mode === mode).map((run) => run.foreignCores))
   const goal = (
@@ -176,7 +174,7 @@ export function goalsOf(runs: readonly Run[], options: GatewayOptions): Goal[] {
       1.4,
     ),
   ]
-  return [...(options.json ? json() : []), ...(options.streams ? streams() : [])]
+  return [...json(), ...streams()]
 }
 
 export function textOf(runs: readonly Run[]): string {

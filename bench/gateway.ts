@@ -191,7 +191,7 @@ async function measure(
 export async function measureGateway(stand: Stand, options: GatewayOptions): Promise<Measured> {
   const { quick, say } = options
   const { bench, forge, missing } = await setUp(stand)
-  const loads = LOADS.filter((load) => (load.body === 'json' ? options.json : options.streams))
+  const loads = LOADS
   // What has not run hot is measured as its compiler.
   for (const name of [FORGE, 'pass-through', 'portkey']) {
     const subject = bench.subjects.get(name)
@@ -214,5 +214,5 @@ export async function measureGateway(stand: Stand, options: GatewayOptions): Pro
     ...missing.map((name) => `${name} could not be installed here; its lines are missing`),
     await forge.audit(),
   ]
-  return { runs, goals: goalsOf(runs, options), notes, text: textOf(runs) }
+  return { runs, goals: goalsOf(runs), notes, text: textOf(runs) }
 }

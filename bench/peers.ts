@@ -74,22 +74,27 @@ export interface Forge extends Subject {
   audit(): Promise<string>
 }
 
-/** @param execArgv for Node itself, such as --cpu-prof */
-export async function startForge(
-  stand: Stand,
-  database: BenchDatabase,
-  upstreamPort: number,
-  execArgv: readonly string[] = [],
-): Promise<Forge> {
-  const config = join(stand.dir, 'forge.yaml')
-  writeFileSync(
-    config,
-    `channels:
-  upstream: {protocol: openai, base_url: 'http://127.0.0.1:${upstreamPort}/v1', api_key: sk-upstream-of-the-benchmark, public_name: Upstream}
+/** A model of the gateway, and the format in which its only channel is spoken to. */
+export interface BenchModel {
+  readonly name: string
+  readonly protocol: 'openai' | 'openai-responses' | 'anthropic' | 'gemini'
+}
+
+const CHAT_MODELS: readonly BenchModel[] = [
+  { name: 'bench', protocol: 'openai' },
+  { name: 'bench-paced', protocol: 'openai' },
+]
+
+function forgeYaml(upstreamPort: number, models: readonly BenchModel[]): string {
+  const channel = (protocol: string): string =>
+    `  ${protocol}: {protocol: ${protocol}, base_url: 'http://127.0.0.1:${upstreamPort}/${protocol === 'gemini' ? 'v1beta' : 'v1'}', api_key: sk-upstream-of-the-benchmark, public_name: Upstream}`
+  const protocols = [...new Set(models.map(({ protocol }) => protocol))]
+  return `channels:
+${protocols.map(channel).join('\n')}
 models:
-${['bench', 'bench-paced']
+${models
   .map(
-    (model) => `  ${model}:
+    ({ name, protocol }) => `  ${name}:
     context: 128000
     max_output: 16384
     reference_price: {currency: USD, input: "0.40", cache_read: "0.04", output: "1.60"}
@@ -98,11 +103,22 @@ ${['bench', 'bench-paced']
         type: ordinary
         bucket: rmb
         price: {input: "1.50", cache_read: "0.15", output: "6.00"}
-        channels: [{channel: upstream, upstream_model: ${model}}]
+        channels: [{channel: ${protocol}, upstream_model: ${name}}]
 `,
   )
-  .join('')}`,
-  )
+  .join('')}`
+}
+
+/** @param execArgv for Node itself, such as --cpu-prof */
+export async function startForge(
+  stand: Stand,
+  database: BenchDatabase,
+  upstreamPort: number,
+  execArgv: readonly string[] = [],
+  models: readonly BenchModel[] = CHAT_MODELS,
+): Promise<Forge> {
+  const config = join(stand.dir, 'forge.yaml')
+  writeFileSync(config, forgeYaml(upstreamPort, models))
   const port = await freePort()
   const flags = {
     config,

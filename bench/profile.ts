@@ -2,13 +2,16 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setUpForge } from './gateway.ts'
 import { table } from './report.ts'
-import { openStand } from './stand.ts'
+import { openStand, type Stand } from './stand.ts'
+import { STREAM_FORMATS } from './stream-formats.ts'
+import { loadPair, setUpStreams } from './streams.ts'
 
 /**
  * Where the gateway's own time goes at saturation, from V8's sampling profiler: by part, by function alone, and by our
  * functions with what they call.
  *
  *   node bench/profile.ts [json|stream|paced] [requests per second, 0 for as many as it can]
+ *   node bench/profile.ts <upstream>-<caller> [burst|paced]      formats of bench/streams.ts: messages-chat
  */
 
 interface ProfileNode {
@@ -93,18 +96,34 @@ function analyse(profile: Profile, skipUs: number): string {
   ].join('\n\n')
 }
 
-const [, , wanted = 'json', rate = '0'] = process.argv
-const body = wanted === 'stream' || wanted === 'paced' ? wanted : 'json'
+interface Loaded {
+  readonly pid: number
+  load(seconds: number): Promise<string>
+}
+
+async function setUp(stand: Stand, [wanted = 'json', how = '0']: readonly string[]): Promise<Loaded> {
+  const execArgv = ['--cpu-prof', `--cpu-prof-dir=${stand.dir}`, '--cpu-prof-interval=500']
+  const [upstream, caller] = wanted
+    .split('-')
+    .map((name) => STREAM_FORMATS.find((format) => format.name === name))
+  if (upstream !== undefined && caller !== undefined) {
+    const bench = await setUpStreams(stand, execArgv)
+    const pace = how === 'paced' ? 'paced' : 'burst'
+    const load = (seconds: number): Promise<string> =>
+      loadPair(bench, bench.forge, { caller, upstream }, { pace, seconds })
+    return { pid: bench.forge.pid ?? 0, load }
+  }
+  const body = wanted === 'stream' || wanted === 'paced' ? wanted : 'json'
+  const { pid, load } = await setUpForge(stand, execArgv)
+  return { pid, load: (seconds) => load({ body, rate: Number(how), seconds }) }
+}
+
 const stand = openStand()
 try {
-  const { load, pid } = await setUpForge(stand, [
-    '--cpu-prof',
-    `--cpu-prof-dir=${stand.dir}`,
-    '--cpu-prof-interval=500',
-  ])
-  process.stdout.write(await load({ body, rate: Number(rate), seconds: 8 }))
+  const { load, pid } = await setUp(stand, process.argv.slice(2))
+  process.stdout.write(await load(8))
   const warmUs = 13_000_000
-  process.stdout.write(await load({ body, rate: Number(rate), seconds: 6 }))
+  process.stdout.write(await load(6))
   await stand.call('sh', ['-c', `kill ${pid}; while kill -0 ${pid} 2>/dev/null; do sleep 0.1; done`], 'any')
   const file = readdirSync(stand.dir).find((name) => name.endsWith('.cpuprofile'))
   if (file === undefined) throw new Error('no profile was written')

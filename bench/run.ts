@@ -6,6 +6,7 @@ import { measureGateway } from './gateway.ts'
 import { type Measured, measureLedger } from './ledger.ts'
 import { goalTable } from './report.ts'
 import { openStand } from './stand.ts'
+import { measureStreams } from './streams.ts'
 
 /**
  * Prints ratios measured in one run. Ends with 0 whatever they are; with 1 when something could not run or the books do
@@ -61,12 +62,10 @@ try {
   const results: Measured[] = []
   if (wants('estimate')) results.push(await measured('Estimate', async () => measureEstimate(quick)))
   if (wants('ledger')) results.push(await measured('Ledger', () => measureLedger(stand, quick)))
-  if (wants('gateway') || wants('streams'))
-    results.push(
-      await measured('Gateway', (tell) =>
-        measureGateway(stand, { quick, json: wants('gateway'), streams: wants('streams'), say: tell }),
-      ),
-    )
+  if (wants('streams'))
+    results.push(await measured('Streams', (tell) => measureStreams(stand, { quick, say: tell })))
+  if (wants('gateway'))
+    results.push(await measured('Gateway', (tell) => measureGateway(stand, { quick, say: tell })))
   const goals = results.flatMap((result) => result.goals)
   say(`\n## Goals\n\n${goalTable(goals)}`)
   if (values.json === true) {

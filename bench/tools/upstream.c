@@ -1,9 +1,11 @@
 // A stand-in for an OpenAI-compatible provider that costs next to nothing: one thread, epoll, keep-alive.
 // A body with "stream":true is answered with server-sent events, one send() an event, the last one carrying usage and
 // [DONE]; anything else with one JSON completion of about 1.2 kB. Requests whose body contains "paced" get their events
-// --gap-us apart; the others as fast as the socket takes them.
+// --gap-us apart; the others as fast as the socket takes them. Each --stream gives requests whose head contains NEEDLE
+// the events of a file instead (server-sent events as on the wire, at most 4 of them), whatever their body says.
 //
-//   upstream [--port N] [--events 200] [--gap-us 5000]      prints {"port":N} when it listens; 0 picks a free port
+//   upstream [--port N] [--events 200] [--gap-us 5000] [--stream NEEDLE=FILE]...
+//                                                           prints {"port":N} when it listens; 0 picks a free port
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -19,12 +21,18 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { IN_MAX = 1 << 20, EVENTS_MAX = 4096, READY_MAX = 256, OUT_MAX = 1 << 18 };
+enum { STREAMS_MAX = 5, IN_MAX = 1 << 20, EVENTS_MAX = 4096, READY_MAX = 256, OUT_MAX = 1 << 18 };
 
 typedef struct {
   char *bytes;
   size_t length;
 } Piece;
+
+typedef struct {
+  const char *needle;
+  Piece *events;
+  int count;
+} Stream;
 
 // What could not be sent at once waits in `pending`: a proxy that reads slowly must not stop the other streams.
 typedef struct Conn {
@@ -35,6 +43,7 @@ typedef struct Conn {
   char *in;
   size_t in_length, in_capacity;
   int next_event; // -1 while no stream runs
+  const Stream *stream;
   int paced;
   uint64_t due_us;
   char *pending;
@@ -44,6 +53,8 @@ typedef struct Conn {
 
 static int epoll_fd;
 static int event_count = 200;
+static Stream streams[STREAMS_MAX]; // the first is composed here
+static int stream_count = 1;
 static uint64_t gap_us = 5000;
 static Piece answer, stream_head, events[EVENTS_MAX];
 static Conn *due_first, *due_last;
@@ -96,6 +107,32 @@ static void compose(void) {
     snprintf(body, sizeof body, "%s%s,%s}\n\n%s", common, choices, usage, last ? "data: [DONE]\n\n" : "");
     snprintf(text, sizeof text, "%zx\r\n%s\r\n%s", strlen(body), body, last ? "0\r\n\r\n" : "");
     events[i] = piece(text);
+  }
+}
+
+// The file's bytes as chunks, one an event: each ends with a blank line, LF or CR LF.
+static void read_stream(Stream *s, const char *path) {
+  static char text[IN_MAX];
+  FILE *f = fopen(path, "r");
+  size_t length = f == NULL ? 0 : fread(text, 1, sizeof text - 1, f);
+  if (length == 0) {
+    perror(path);
+    exit(2);
+  }
+  fclose(f);
+  text[length] = 0;
+  s->events = calloc(EVENTS_MAX, sizeof *s->events);
+  for (char *at = text; *at != 0 && s->count < EVENTS_MAX;) {
+    char *lf = strstr(at, "\n\n"), *crlf = strstr(at, "\r\n\r\n"), *end = text + length;
+    if (lf != NULL && (crlf == NULL || lf < crlf)) end = lf + 2;
+    else if (crlf != NULL) end = crlf + 4;
+    char *chunk = malloc((size_t)(end - at) + 64);
+    size_t size = (size_t)sprintf(chunk, "%zx\r\n", (size_t)(end - at));
+    memcpy(chunk + size, at, (size_t)(end - at));
+    size += (size_t)(end - at);
+    size += (size_t)sprintf(chunk + size, "\r\n%s", *end == 0 ? "0\r\n\r\n" : "");
+    s->events[s->count++] = (Piece){chunk, size};
+    at = end;
   }
 }
 
@@ -155,9 +192,9 @@ static void wait_for_gap(Conn *c, uint64_t from_us) {
 }
 
 static int send_events(Conn *c) {
-  while (c->next_event < event_count) {
-    if (put(c, &events[c->next_event++]) < 0) return -1;
-    if (c->paced && c->next_event < event_count) {
+  while (c->next_event < c->stream->count) {
+    if (put(c, &c->stream->events[c->next_event++]) < 0) return -1;
+    if (c->paced && c->next_event < c->stream->count) {
       wait_for_gap(c, c->due_us == 0 ? now_us() : c->due_us);
       return 0;
     }
@@ -189,15 +226,22 @@ static int asks(const Conn *c, size_t length, const char *what) {
   return memmem(c->in, length, what, strlen(what)) != NULL;
 }
 
+static const Stream *stream_for(const Conn *c, size_t length) {
+  char *end = memmem(c->in, length, "\r\n\r\n", 4);
+  for (int i = 1; i < stream_count; i++)
+    if (memmem(c->in, (size_t)(end - c->in), streams[i].needle, strlen(streams[i].needle)) != NULL) return &streams[i];
+  return asks(c, length, "\"stream\":true") || asks(c, length, "\"stream\": true") ? &streams[0] : NULL;
+}
+
 static int serve(Conn *c) {
   while (c->next_event < 0) {
     size_t length = request_length(c);
     if (length == 0) return 0;
-    int streamed = asks(c, length, "\"stream\":true") || asks(c, length, "\"stream\": true");
+    c->stream = stream_for(c, length);
     c->paced = asks(c, length, "paced");
     c->in_length -= length;
     memmove(c->in, c->in + length, c->in_length);
-    if (!streamed) {
+    if (c->stream == NULL) {
       if (put(c, &answer) < 0) return -1;
       continue;
     }
@@ -266,6 +310,12 @@ int main(int argc, char **argv) {
     if (strcmp(argv[i], "--port") == 0) port = atoi(argv[i + 1]);
     else if (strcmp(argv[i], "--events") == 0) event_count = atoi(argv[i + 1]);
     else if (strcmp(argv[i], "--gap-us") == 0) gap_us = strtoul(argv[i + 1], NULL, 10);
+    else if (strcmp(argv[i], "--stream") == 0 && stream_count < STREAMS_MAX && strchr(argv[i + 1], '=') != NULL) {
+      char *equals = strchr(argv[i + 1], '=');
+      *equals = 0;
+      streams[stream_count].needle = argv[i + 1];
+      read_stream(&streams[stream_count++], equals + 1);
+    }
   }
   if (event_count < 3 || event_count > EVENTS_MAX) return 2;
   signal(SIGPIPE, SIG_IGN);
@@ -274,6 +324,7 @@ int main(int argc, char **argv) {
   files.rlim_cur = files.rlim_max;
   setrlimit(RLIMIT_NOFILE, &files);
   compose();
+  streams[0] = (Stream){NULL, events, event_count};
   epoll_fd = epoll_create1(0);
   int listener = listen_on(port);
   struct epoll_event e = {.events = EPOLLIN, .data.ptr = NULL}, ready[READY_MAX];
