@@ -176,7 +176,7 @@ end $$;
 create function ledger.entries_balance() returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   if exists (select from added group by org_id, transfer_id
-      having sum(amount) <> 0 or count(*) < 2 or min(currency) <> max(currency)) then
+      having sum(amount) <> 0 or count(*) < 2 or min(currency collate "C") <> max(currency collate "C")) then
     raise exception 'a transfer does not sum to zero in one currency' using errcode = 'integrity_constraint_violation';
   end if;
   return null;
@@ -234,23 +234,27 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off se
 as $$
 declare
   n constant int := coalesce(array_length(p_code, 1), 0);
-  p_note constant text[] := (string_to_array(p_notes, E'\x1e', E'\x1f'))[1:n];
-  r_document constant text[] := (string_to_array(r_documents, E'\x1e', E'\x1f'))[1:coalesce(array_length(r_op, 1), 0)];
+  -- With one more element than there are ops: the last separator is behind the last text.
+  p_note constant text[] := string_to_array(p_notes, E'\x1e', E'\x1f');
+  r_document constant text[] := string_to_array(r_documents, E'\x1e', E'\x1f');
   now_at constant timestamptz := clock_timestamp();
   -- accounts of the batch, locked, by position
-  a_id bigint[]; a_org uuid[]; a_posted bigint[]; a_held bigint[]; a_seq bigint[]; a_floor bigint[];
+  a_id bigint[]; a_org uuid[]; a_currency text[]; a_posted bigint[]; a_held bigint[]; a_seq bigint[]; a_floor bigint[];
   -- per op: position of its account, first op with the same id (its slot), and the slot's state
   pos int[]; slot int[];
   h_amount bigint[]; h_account bigint[]; h_asked bigint[]; h_expires timestamptz[];
   t_kind text[]; t_asked bigint[]; t_amount bigint[]; t_account bigint[]; t_held bigint[]; t_hold_asked bigint[];
-  -- results used by the bulk writes
+  -- What the bulk writes work on: the numbers of the ops that open, change, end a hold, leave a transfer, move money …
+  opened int[] := '{}'; changed int[] := '{}'; ended int[] := '{}'; closed int[] := '{}'; moved int[] := '{}'; lots int[] := '{}';
+  -- … and per op: what its hold had set aside and had asked for, what the customer's account changes by, its number in the
+  -- walk, the balance after it, what is written off.
+  held bigint[] := array_fill(0::bigint, array[n]);
+  wanted bigint[] := array_fill(null::bigint, array[n]);
+  change bigint[] := array_fill(0::bigint, array[n]);
   seq_after bigint[] := array_fill(null::bigint, array[n]);
   posted_after bigint[] := array_fill(null::bigint, array[n]);
   written bigint[] := array_fill(0::bigint, array[n]);
-  ended bigint[] := array_fill(null::bigint, array[n]);
-  wanted bigint[] := array_fill(null::bigint, array[n]);
   kinds text[] := array_fill(null::text, array[n]);
-  opened boolean := false; changed boolean := false; closed boolean := false; moved boolean := false; lots boolean := false;
   i int; k int; s int; c smallint; amount bigint; available bigint; paid bigint;
 begin
   verdict := array_fill(0::smallint, array[n]);
@@ -258,10 +262,11 @@ begin
   if n = 0 then return; end if;
 
   -- Every account of the whole batch is locked in one order before anything is decided: two writers cannot deadlock.
-  select array_agg(x.id order by x.id), array_agg(x.org_id order by x.id), array_agg(x.posted order by x.id),
-         array_agg(x.held order by x.id), array_agg(x.seq order by x.id), array_agg(x.floor order by x.id)
-    into a_id, a_org, a_posted, a_held, a_seq, a_floor
-    from (select a.id, a.org_id, a.posted, a.held, a.seq, a.floor from ledger.account a
+  select array_agg(x.id order by x.id), array_agg(x.org_id order by x.id), array_agg(x.currency order by x.id),
+         array_agg(x.posted order by x.id), array_agg(x.held order by x.id), array_agg(x.seq order by x.id),
+         array_agg(x.floor order by x.id)
+    into a_id, a_org, a_currency, a_posted, a_held, a_seq, a_floor
+    from (select a.id, a.org_id, a.currency, a.posted, a.held, a.seq, a.floor from ledger.account a
           where a.id = any (select distinct u.id from unnest(p_account) u(id) where u.id is not null)
             and a.kind = 'customer'
           order by a.id for no key update) x;
@@ -274,7 +279,7 @@ begin
          array_agg(t.account_id order by o.i), array_agg(t.held order by o.i), array_agg(t.hold_asked order by o.i)
     into pos, slot, h_amount, h_account, h_asked, h_expires, t_kind, t_asked, t_amount, t_account, t_held, t_hold_asked
     from (select u.org, u.id, u.i::int, width_bucket(u.account, a_id) as pos,
-            (min(u.i) over (partition by u.org, u.id))::int as slot
+            (min(u.i) over (partition by u.id, u.org))::int as slot
           from unnest(p_org, p_id, p_account) with ordinality u(org, id, account, i)) o
     left join ledger.hold h on h.org_id = o.org and h.id = o.id
     left join ledger.transfer t on t.org_id = o.org and t.id = o.id;
@@ -301,11 +306,11 @@ begin
       if available >= least(p_minimum[i], amount) and available > 0 or amount = 0 then
         paid := least(amount, greatest(available, 0));
         a_held[k] := a_held[k] + paid;
-        figure[i] := paid; ended[i] := null; kinds[i] := 'hold'; opened := true;
+        figure[i] := paid; opened := opened || i;
         h_amount[s] := paid; h_account[s] := p_account[i]; h_asked[s] := amount;
         h_expires[s] := now_at + p_ttl[i] * interval '1 millisecond';
       else
-        verdict[i] := 2; figure[i] := available; kinds[i] := 'refused'; closed := true;
+        verdict[i] := 2; figure[i] := available; kinds[i] := 'refused'; closed := closed || i;
         t_kind[s] := 'refused'; t_asked[s] := amount; t_amount[s] := 0; t_account[s] := p_account[i];
       end if;
 
@@ -319,7 +324,7 @@ begin
         h_amount[s] := paid;
       end if;
       h_expires[s] := now_at + p_ttl[i] * interval '1 millisecond';
-      figure[i] := h_amount[s]; kinds[i] := 'change'; changed := true;
+      figure[i] := h_amount[s]; changed := changed || i;
 
     elsif c in (4, 5, 6) then
       if t_kind[s] is not null then
@@ -341,11 +346,11 @@ begin
           a_posted[k] := a_posted[k] - paid; a_seq[k] := a_seq[k] + 1;
           seq_after[i] := a_seq[k]; posted_after[i] := a_posted[k];
         end if;
-        if amount > 0 then moved := true; end if;
+        if amount > 0 then moved := moved || i; end if;
       end if;
-      ended[i] := h_amount[s]; closed := true; figure[i] := paid;
+      ended := ended || i; closed := closed || i; figure[i] := paid; change[i] := -paid;
       kinds[i] := case c when 4 then 'charge' when 5 then 'release' else 'expire' end;
-      wanted[i] := h_asked[s];
+      held[i] := h_amount[s]; wanted[i] := h_asked[s];
       t_held[s] := h_amount[s]; t_hold_asked[s] := h_asked[s]; h_amount[s] := null;
       t_kind[s] := kinds[i]; t_asked[s] := amount; t_amount[s] := -paid; t_account[s] := p_account[i];
 
@@ -365,71 +370,68 @@ begin
       a_posted[k] := a_posted[k] + paid; a_seq[k] := a_seq[k] + 1;
       if c = 10 then a_floor[k] := least(a_floor[k], a_posted[k] - a_held[k]); end if;
       seq_after[i] := a_seq[k]; posted_after[i] := a_posted[k];
-      figure[i] := paid; closed := true; moved := true; lots := lots or paid > 0;
+      figure[i] := paid; change[i] := paid; closed := closed || i; moved := moved || i;
+      if c <> 10 and paid > 0 then lots := lots || i; end if;
       kinds[i] := case c when 7 then 'grant' when 8 then 'topup' when 9 then 'adjust' else 'refund' end;
       t_kind[s] := kinds[i]; t_asked[s] := amount; t_amount[s] := paid; t_account[s] := p_account[i];
     end if;
   end loop;
 
-  if opened then
+  -- Each write walks its list and takes the columns by number: a table of ten arrays would cost more than the write.
+  if array_length(opened, 1) > 0 then
     insert into ledger.hold (org_id, id, account_id, amount, asked, process_id, opened_at, expires_at, intent)
-      select u.org, u.id, u.account, u.figure, u.amount, p_process, now_at, now_at + u.ttl * interval '1 millisecond', u.note
-      from unnest(p_org, p_id, p_account, p_amount, figure, p_ttl, p_note, kinds)
-        u(org, id, account, amount, figure, ttl, note, kind) where u.kind = 'hold';
+      select p_org[u.i], p_id[u.i], p_account[u.i], figure[u.i], p_amount[u.i], p_process, now_at,
+          now_at + p_ttl[u.i] * interval '1 millisecond', p_note[u.i]
+      from unnest(opened) u(i);
   end if;
-  if changed then
+  if array_length(changed, 1) > 0 then
     update ledger.hold h set amount = u.figure, expires_at = now_at + u.ttl * interval '1 millisecond',
         progress = coalesce(u.note, h.progress), process_id = p_process
-      from (select v.org, v.id, (array_agg(v.figure order by v.i desc))[1] as figure, (array_agg(v.ttl order by v.i desc))[1] as ttl,
-            (array_agg(v.note order by v.i desc) filter (where v.note is not null))[1] as note
-          from unnest(p_org, p_id, figure, p_ttl, p_note, kinds) with ordinality v(org, id, figure, ttl, note, kind, i)
-          where v.kind = 'change' group by v.org, v.id) u
+      from (select p_org[v.i] as org, p_id[v.i] as id, (array_agg(figure[v.i] order by v.i desc))[1] as figure,
+            (array_agg(p_ttl[v.i] order by v.i desc))[1] as ttl,
+            (array_agg(p_note[v.i] order by v.i desc) filter (where p_note[v.i] is not null))[1] as note
+          from unnest(changed) v(i) group by 1, 2) u
       where h.org_id = u.org and h.id = u.id;
   end if;
-  if closed then
-    delete from ledger.hold h
-      using unnest(p_org, p_id, ended) u(org, id, ended)
-      where u.ended is not null and h.org_id = u.org and h.id = u.id;
+  if array_length(ended, 1) > 0 then
+    delete from ledger.hold h using unnest(ended) u(i) where h.org_id = p_org[u.i] and h.id = p_id[u.i];
+  end if;
+  if array_length(closed, 1) > 0 then
     insert into ledger.transfer (org_id, id, kind, account_id, asked, amount, held, hold_asked, reason)
-      select u.org, u.id, u.kind, u.account, u.amount,
-          case u.kind when 'charge' then -u.figure when 'refused' then 0 else u.figure end, coalesce(u.ended, 0), u.wanted,
-          case when u.code >= 5 then u.note end
-      from unnest(p_org, p_id, p_account, p_amount, figure, ended, wanted, kinds, p_note, p_code)
-        u(org, id, account, amount, figure, ended, wanted, kind, note, code)
-      where u.kind not in ('hold', 'change');
+      select p_org[u.i], p_id[u.i], kinds[u.i], p_account[u.i], p_amount[u.i], change[u.i], held[u.i], wanted[u.i],
+          case when p_code[u.i] >= 5 then p_note[u.i] end
+      from unnest(closed) u(i);
   end if;
-  if moved then
+  if array_length(moved, 1) > 0 then
+    -- The customer's line, the platform's (accounts of a set lie side by side), and what the operator loses.
     insert into ledger.entry (org_id, transfer_id, line, account_id, currency, amount, account_seq, balance_after)
-      select u.org, u.id, l.line, u.account + l.id_offset, a.currency, l.amount,
-          case when l.line = 1 then u.seq end, case when l.line = 1 then u.posted end
-      from unnest(p_org, p_id, p_account, figure, written, seq_after, posted_after, kinds)
-        u(org, id, account, figure, written, seq, posted, kind)
-      join ledger.account a on a.id = u.account
-      cross join lateral (values
-        (1::smallint, 0, case when u.kind = 'charge' then -u.figure else u.figure end),
-        (2::smallint, case u.kind when 'charge' then 1 when 'grant' then 2 when 'adjust' then 5 else 3 end,
-                      case when u.kind = 'charge' then u.figure + u.written else -u.figure end),
-        (3::smallint, 4, -u.written)) l(line, id_offset, amount)
-      where u.kind in ('charge', 'grant', 'topup', 'adjust', 'refund') and l.amount <> 0;
+      select p_org[u.i], p_id[u.i], 1, p_account[u.i], a_currency[pos[u.i]], change[u.i], seq_after[u.i], posted_after[u.i]
+        from unnest(moved) u(i) where change[u.i] <> 0
+      union all
+      select p_org[u.i], p_id[u.i], 2, p_account[u.i] + case p_code[u.i] when 4 then 1 when 7 then 2 when 9 then 5 else 3 end,
+          a_currency[pos[u.i]], written[u.i] - change[u.i], null, null
+        from unnest(moved) u(i)
+      union all
+      select p_org[u.i], p_id[u.i], 3, p_account[u.i] + 4, a_currency[pos[u.i]], -written[u.i], null, null
+        from unnest(moved) u(i) where written[u.i] <> 0;
   end if;
-  if lots then
+  if array_length(lots, 1) > 0 then
     insert into ledger.lot (org_id, transfer_id, account_id, amount, origin, expires_at)
-      select u.org, u.id, u.account, u.figure, u.kind,
-          case when u.ttl > 0 then now_at + u.ttl * interval '1 second' end
-      from unnest(p_org, p_id, p_account, figure, kinds, p_ttl) u(org, id, account, figure, kind, ttl)
-      where u.kind in ('grant', 'topup', 'adjust') and u.figure > 0;
+      select p_org[u.i], p_id[u.i], p_account[u.i], figure[u.i], kinds[u.i],
+          case when p_ttl[u.i] > 0 then now_at + p_ttl[u.i] * interval '1 second' end
+      from unnest(lots) u(i);
   end if;
   if array_length(r_op, 1) > 0 then
     -- A document over another amount than the one that moves must never stand beside it.
-    if exists (select from unnest(r_op, r_charge) r(op, charge)
-        where verdict[r.op] = 0 and r.charge <> case p_code[r.op] when 4 then figure[r.op] else 0 end) then
+    if exists (select from generate_subscripts(r_op, 1) g(r)
+        where verdict[r_op[g.r]] = 0 and r_charge[g.r] <> case p_code[r_op[g.r]] when 4 then figure[r_op[g.r]] else 0 end) then
       raise exception 'a receipt states another charge than the one that is made' using errcode = 'integrity_constraint_violation';
     end if;
     insert into ledger.receipt (org_id, id, project_id, api_key_id, run_id, status, bucket, route, model, charge, created_at, document)
-      select p_org[r.op], r.id, r.project, r.key, r.run, r.status, r.bucket, r.route, r.model, r.charge, r.created, r.document
-      from unnest(r_op, r_id, r_project, r_key, r_run, r_status, r_bucket, r_route, r_model, r_charge, r_created, r_document)
-        r(op, id, project, key, run, status, bucket, route, model, charge, created, document)
-      where verdict[r.op] = 0
+      select p_org[r_op[g.r]], r_id[g.r], r_project[g.r], r_key[g.r], r_run[g.r], r_status[g.r], r_bucket[g.r], r_route[g.r],
+          r_model[g.r], r_charge[g.r], r_created[g.r], r_document[g.r]
+      from generate_subscripts(r_op, 1) g(r)
+      where verdict[r_op[g.r]] = 0
       on conflict do nothing;
   end if;
   if a_id is not null then
