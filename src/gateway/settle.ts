@@ -159,7 +159,10 @@ export function meterRequest(planned: Planned, held: Held, ending: Ending): Mete
 export function servedRate(reading: Reading | null): RateSelector {
   if (reading === null) return { serviceTier: null }
   const { usage, serviceTier } = reading
-  return { serviceTier, geography: (usage.kind === 'reported' ? usage.usage.geography : null) ?? null }
+  return {
+    serviceTier: serviceTier?.toLowerCase() ?? null,
+    geography: (usage.kind === 'reported' ? usage.usage.geography : null) ?? null,
+  }
 }
 
 export function priceRequest(

@@ -39,6 +39,7 @@ export interface RequestFacts {
   /** The caller's output limit for one choice; null when there is none. */
   readonly maxOutputTokens: number | null
   readonly choices: number
+  /** In lower case: formats that translate it do not mind the case, and what is bought is what is held for. */
   readonly serviceTier: string | null
   /** Where the caller wants it computed, when that has a price of its own; absent: anywhere. */
   readonly geography?: string

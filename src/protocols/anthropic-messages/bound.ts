@@ -7,7 +7,7 @@ import { isArray, isObject, type Json, type JsonObject } from '../../kernel/inde
 
 /** More than any model takes for one image. */
 const IMAGE_TOKENS_MAX = 37_000
-/** What a URL, a file id or a server-side tool brings in is bounded by the model's context alone. */
+/** What a URL, a file id, a packed document or a server-side tool brings in is bounded by the model's context alone. */
 export const UNKNOWN_TOKENS_MAX = 2_000_000
 /** Roles and separators around a message. */
 const MESSAGE_TOKENS_MAX = 16
@@ -39,11 +39,15 @@ function addMedia(content: Json | undefined, media: Media): void {
       const data = source?.['type'] === 'base64' ? source['data'] : undefined
       if (typeof data === 'string') media.bytes += data.length
     } else if (block['type'] === 'document' && source !== null) {
-      if (source['type'] === 'url' || source['type'] === 'file') media.tokens += UNKNOWN_TOKENS_MAX
+      // Text and content are counted with the body; a page of a PDF takes hardly any bytes.
+      if (source['type'] !== 'text' && source['type'] !== 'content') media.tokens += UNKNOWN_TOKENS_MAX
       addMedia(source['content'], media)
       if (isObject(block['citations'])) media.tokens += FEATURE_TOKENS_MAX
     } else if (block['type'] === 'container_upload') media.tokens += UNKNOWN_TOKENS_MAX
     else if (block['type'] === 'tool_result') addMedia(block['content'], media)
+    // A page that was fetched before is sent back with what it was.
+    else if (isObject(block['content']))
+      addMedia([block['content'], block['content']['content'] ?? null], media)
   }
 }
 

@@ -97,7 +97,7 @@ function thinkingFault(body: JsonObject): Fault | null {
 /** Fast mode has a price of its own, and answers name it before the tier: what is held must be held at that price. */
 function tierAsked(body: JsonObject): string | null {
   if (body['speed'] === 'fast') return 'fast'
-  return typeof body['service_tier'] === 'string' ? body['service_tier'] : null
+  return typeof body['service_tier'] === 'string' ? body['service_tier'].toLowerCase() : null
 }
 
 export function readRequest(input: RequestInput): RequestResult<MessagesFacts> {

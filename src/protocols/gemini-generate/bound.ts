@@ -56,8 +56,8 @@ function mediaTokens(part: JsonObject): number {
     const type = textField(inline, 'mimeType') ?? ''
     const bytes = textField(inline, 'data')?.length ?? 0
     if (type.startsWith('image/')) return IMAGE_TOKENS_MAX - bytes
-    // A still video takes few bytes and many tokens a second; sound and documents are bounded by their own bytes.
-    return type.startsWith('video/') || type === '' ? REMOTE_TOKENS_MAX : 0
+    // A still video, silence and blank pages take few bytes and many tokens; text and plain sound do not.
+    return /^(?:text\/|audio\/(?:wav|x-wav|mp3|mpeg|pcm|l16)\b)/i.test(type) ? 0 : REMOTE_TOKENS_MAX
   }
   const file = objectField(part, 'fileData')
   if (file !== null)

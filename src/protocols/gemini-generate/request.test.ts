@@ -112,11 +112,12 @@ test('no request can have more input tokens than its bound', () => {
   assert.equal(bound(image), bytes(image) - 400_000 + 37_000 + 16)
   const snake = part({ inline_data: { mime_type: 'image/png', data } })
   assert.equal(bound(snake), bytes(snake) - 400_000 + 37_000 + 16)
-  const pdf = part({ inlineData: { mimeType: 'application/pdf', data } })
-  assert.equal(bound(pdf), bytes(pdf) + 16)
+  const sound = part({ inlineData: { mimeType: 'audio/wav', data } })
+  assert.equal(bound(sound), bytes(sound) + 16)
   const remote = [
     part({ fileData: { fileUri: 'https://files.example/a.pdf', mimeType: 'application/pdf' } }),
     part({ inlineData: { mimeType: 'video/mp4', data: 'AA' } }),
+    part({ inlineData: { mimeType: 'application/pdf', data: 'AA' } }),
     { ...text, cachedContent: 'cachedContents/x' },
     { ...text, tools: [{ url_context: {} }] },
     part({ functionResponse: { name: 'f', parts: [{ fileData: { fileUri: 'https://files.example/b' } }] } }),

@@ -18,7 +18,6 @@ const ASKED: Readonly<Record<string, string | null>> = {
   standard_only: 'standard',
   flex: 'flex',
   priority: 'priority',
-  fast: 'priority',
 }
 
 export function requestTier(tier: string | null): string | null {

@@ -25,10 +25,10 @@ describe('what a request can cost on its way in', () => {
     assert.equal(inputTokensMax, byteLength + 16 - url.length + 37_000)
   })
 
-  test('a file or a sound in the request counts by its bytes', () => {
+  test('a text or a plain sound in the request counts by its bytes', () => {
     const file = {
       type: 'file',
-      file: { filename: 'a.pdf', file_data: `data:application/pdf;base64,${'A'.repeat(9000)}` },
+      file: { filename: 'a.txt', file_data: `data:text/plain;base64,${'A'.repeat(9000)}` },
     }
     const sound = { type: 'input_audio', input_audio: { format: 'wav', data: 'A'.repeat(9000) } }
     const { inputTokensMax, byteLength } = facts(content(file, sound))

@@ -92,7 +92,7 @@ export function readChatRequest(body: JsonObject, byteLength: number): RequestRe
       maxOutputTokens: limits.length === 0 ? null : Math.max(...limits),
       limitFields,
       choices: typeof body['n'] === 'number' ? body['n'] : 1,
-      serviceTier: typeof body['service_tier'] === 'string' ? body['service_tier'] : null,
+      serviceTier: typeof body['service_tier'] === 'string' ? body['service_tier'].toLowerCase() : null,
       inputTokensMax: inputTokensMax(messages, byteLength),
       webSearchCallsMax: webSearchCallsMax(body),
       streamOptions,

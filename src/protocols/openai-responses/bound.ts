@@ -28,8 +28,8 @@ function mediaTokens(part: Json): number {
     const url = part['image_url']
     return IMAGE_TOKENS_MAX - (typeof url === 'string' && /^data:/i.test(url) ? url.length : 0)
   }
-  // Inline, a file's own bytes bound it: they are counted with the body.
-  if (type === 'input_file') return isThere(part['file_data']) ? 0 : REMOTE_TOKENS_MAX
+  // Inline text is counted with the body; a packed file unfolds only there.
+  if (type === 'input_file') return /^data:text\//i.test(String(part['file_data'])) ? 0 : REMOTE_TOKENS_MAX
   return 0
 }
 

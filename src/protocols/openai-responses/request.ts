@@ -99,7 +99,7 @@ export function readRequest({ body, byteLength }: RequestInput): ResponsesReques
       wantsUsage: true,
       maxOutputTokens: typeof limit === 'number' ? limit : null,
       choices: 1,
-      serviceTier: typeof tier === 'string' ? tier : null,
+      serviceTier: typeof tier === 'string' ? tier.toLowerCase() : null,
       inputTokensMax: inputTokensMax(body, byteLength),
       webSearchCallsMax: webSearchCallsMax(body),
       background: body['background'] === true,

@@ -1,0 +1,144 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { PROTOCOLS, type ProtocolName } from '../../src/protocols/index.ts'
+import { PRICE } from '../forge.ts'
+import { assertSound, assertTold, json, requestOf, startAttack, tell } from './stand.ts'
+
+/** More for less: words that one side reads otherwise than the other, and bytes that stand for more than they are. */
+
+test('a dearer service is paid for however its name is spelt, and no other is bought by it', async (t) => {
+  const price = { ...PRICE, service_tiers: { priority: { input: '6', output: '60' } } }
+  const attack = await startAttack(t, {
+    chat: { protocol: 'openai', ordinary: ['stub-openai'], price },
+    responses: { protocol: 'openai-responses', ordinary: ['stub-openai-responses'], price },
+    gemini: { protocol: 'gemini', ordinary: ['stub-gemini'], price },
+  })
+  const bought: string[] = []
+  attack.stub.answer = (req, res, body) => {
+    const asked =
+      /"service_?tier":"(\w+)"/i.exec(body)?.[1]?.toLowerCase().replace('service_tier_', '') ?? 'default'
+    bought.push(asked)
+    if (req.url?.includes('chat'))
+      json(res, {
+        id: 'c',
+        model: 'up-chat',
+        service_tier: asked,
+        choices: [{ index: 0, message: { role: 'assistant', content: 'Hi' }, finish_reason: 'stop' }],
+        usage: { prompt_tokens: 5, completion_tokens: 2, total_tokens: 7 },
+      })
+    else if (req.url?.includes('responses'))
+      json(res, {
+        id: 'resp_1',
+        object: 'response',
+        status: 'completed',
+        model: 'up-responses',
+        service_tier: asked,
+        output: [
+          {
+            type: 'message',
+            id: 'msg_1',
+            role: 'assistant',
+            status: 'completed',
+            content: [{ type: 'output_text', text: 'Hi', annotations: [] }],
+          },
+        ],
+        usage: { input_tokens: 5, output_tokens: 2, total_tokens: 7 },
+      })
+    else
+      json(res, {
+        modelVersion: 'up-gemini',
+        candidates: [{ content: { role: 'model', parts: [{ text: 'Hi' }] }, finishReason: 'STOP', index: 0 }],
+        usageMetadata: {
+          promptTokenCount: 5,
+          candidatesTokenCount: 2,
+          totalTokenCount: 7,
+          serviceTier: asked,
+        },
+      })
+  }
+  const cases = [
+    ['openai', 'service_tier', 'PRIORITY'],
+    ['openai', 'service_tier', 'Priority'],
+    ['openai', 'service_tier', 'fast'],
+    ['openai-responses', 'service_tier', 'PRIORITY'],
+    ['anthropic', 'service_tier', 'Priority'],
+    ['anthropic', 'speed', 'fast'],
+    ['gemini', 'serviceTier', 'SERVICE_TIER_PRIORITY'],
+  ] as const
+  for (const model of ['chat', 'responses', 'gemini'])
+    for (const [caller, member, tier] of cases) {
+      const told = await tell(attack, requestOf(caller, model, false, { [member]: tier }))
+      const what = `${caller} ${tier} over ${model}: bought ${bought.at(-1)}, ${told.text}`
+      assert.equal(told.status, 200, what)
+      assertTold(told)
+      assert.equal(told.movedNano, bought.at(-1) === 'priority' ? 150_000n : 25_000n, what)
+    }
+  await assertSound(attack)
+})
+
+const boundOf = (name: ProtocolName, body: object): number => {
+  const text = JSON.stringify(body)
+  const read = PROTOCOLS[name].readRequest({
+    body: JSON.parse(text),
+    byteLength: Buffer.byteLength(text),
+    path: { model: 'm', stream: false, sse: false },
+  })
+  assert.ok(read.ok, text)
+  return read.request.inputTokensMax
+}
+
+test('what unfolds at the provider is bounded by the context, not by its bytes', () => {
+  const data = 'A'.repeat(400)
+  const chat = (part: object): number =>
+    boundOf('openai-chat', { model: 'm', messages: [{ role: 'user', content: [part] }] })
+  const messages = (block: object): number =>
+    boundOf('anthropic-messages', {
+      model: 'm',
+      max_tokens: 9,
+      messages: [{ role: 'user', content: [block] }],
+    })
+  const responses = (part: object): number =>
+    boundOf('openai-responses', { model: 'm', input: [{ role: 'user', content: [part] }] })
+  const gemini = (mimeType: string): number =>
+    boundOf('gemini-generate', { contents: [{ parts: [{ inlineData: { mimeType, data } }] }] })
+  const pdf = `data:application/pdf;base64,${data}`
+  const source = { type: 'base64', media_type: 'application/pdf', data }
+  const far = [
+    chat({ type: 'file', file: { filename: 'a.pdf', file_data: pdf } }),
+    chat({ type: 'video_url', video_url: { url: `data:video/mp4;base64,${data}` } }),
+    chat({ type: 'video', video: ['https://a.example/1.png'] }),
+    chat({ type: 'audio_url', audio_url: { url: 'https://a.example/1.flac' } }),
+    chat({ type: 'input_audio', input_audio: { format: 'flac', data } }),
+    chat({ type: 'input_audio', input_audio: { format: 'wav', data: 'https://a.example/long.wav' } }),
+    boundOf('openai-chat', {
+      model: 'm',
+      messages: [
+        { role: 'assistant', audio: { id: 'audio_1' } },
+        { role: 'user', content: 'x' },
+      ],
+    }),
+    messages({ type: 'document', source }),
+    messages({ type: 'tool_result', tool_use_id: 't', content: [{ type: 'document', source }] }),
+    messages({
+      type: 'web_fetch_tool_result',
+      tool_use_id: 't',
+      content: { type: 'web_fetch_result', url: 'u', content: { type: 'document', source } },
+    }),
+    responses({ type: 'input_file', filename: 'a.pdf', file_data: pdf }),
+    gemini('application/pdf'),
+    gemini('audio/flac'),
+    gemini('application/octet-stream'),
+  ]
+  for (const [at, bound] of far.entries()) assert.ok(bound > 1_000_000, `${at}: ${bound}`)
+  const near = [
+    chat({ type: 'file', file: { filename: 'a.txt', file_data: `data:text/plain;base64,${data}` } }),
+    chat({ type: 'input_audio', input_audio: { format: 'mp3', data } }),
+    messages({ type: 'document', source: { type: 'text', media_type: 'text/plain', data } }),
+    responses({ type: 'input_file', filename: 'a.txt', file_data: `data:text/plain;base64,${data}` }),
+    gemini('text/plain'),
+    gemini('audio/wav'),
+    gemini('audio/mpeg'),
+    chat({ type: 'text', text: data }),
+  ]
+  for (const [at, bound] of near.entries()) assert.ok(bound < 2_000, `${at}: ${bound}`)
+})
