@@ -176,8 +176,12 @@ export const FILE_TABLES: Readonly<Record<ProtocolName, FileTable>> = {
       { file: 'fallback.json', counts: { input: 201 }, nano: 1_286_000n, others: { input: 205, output: 88 } },
       { file: 'fast-repriced.json', counts: { input: 30, output: 5 }, nano: 80_000n },
       { file: 'reasoning.json', counts: { input: 33, output: 61 }, nano: 643_000n },
-      // By Anthropic's rule this is free; see the cost case of a refusal without output.
-      { file: 'refusal-empty.json', counts: { input: 18, output: 2 }, nano: 38_000n },
+      {
+        file: 'refusal-empty.json',
+        counts: { input: 18, output: 2 },
+        nano: 0n,
+        settlement: 'empty_completion',
+      },
       { file: 'tool-use.json', counts: { input: 210, output: 44 }, nano: 650_000n },
       { file: 'web-search.json', counts: { input: 9120, output: 143 }, nano: 40_550_000n, searches: 3 },
       {
@@ -195,7 +199,12 @@ export const FILE_TABLES: Readonly<Record<ProtocolName, FileTable>> = {
         counts: { input: 88, cache_read: 1024, output: 96 },
         nano: 1_150_400n,
       },
-      { file: 'refusal.chunks.txt', counts: { input: 23, output: 4 }, nano: 63_000n },
+      {
+        file: 'refusal.chunks.txt',
+        counts: { input: 23, output: 4 },
+        nano: 0n,
+        settlement: 'empty_completion',
+      },
       { file: 'spliced-message-start.chunks.txt', counts: { input: 41, output: 9 }, nano: 131_000n },
       { file: 'stream-error.sse', counts: { input: 9, output: 4 }, nano: 49_000n },
       { file: 'text.chunks.txt', counts: { input: 19, output: 14 }, nano: 159_000n },
@@ -233,7 +242,12 @@ export const FILE_TABLES: Readonly<Record<ProtocolName, FileTable>> = {
         counts: { input: 17, output: 227 },
         nano: 2_287_000n,
       },
-      { file: 'anthropic-refusal.chunks.txt', counts: { input: 18, output: 5 }, nano: 68_000n },
+      {
+        file: 'anthropic-refusal.chunks.txt',
+        counts: { input: 18, output: 5 },
+        nano: 0n,
+        settlement: 'empty_completion',
+      },
       { file: 'anthropic-text.chunks.txt', counts: { input: 12, output: 30 }, nano: 312_000n },
       { file: 'anthropic-thinking-stream.sse', counts: { input: 43, output: 282 }, nano: 2_863_000n },
       { file: 'anthropic-tool-no-args.chunks.txt', counts: { input: 565, output: 48 }, nano: 1_045_000n },

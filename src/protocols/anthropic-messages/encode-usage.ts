@@ -46,6 +46,7 @@ export function encodeUsage(
       : { output_tokens_details: { thinking_tokens: usage.reasoning } }),
     ...(searches > 0 ? { server_tool_use: { web_search_requests: searches, web_fetch_requests: 0 } } : {}),
     ...tierMembers(tier),
+    ...(usage?.geography === undefined ? {} : { inference_geo: usage.geography }),
     ...(usage === null ? {} : iterations(usage)),
     ...(note === null ? {} : { tf: note }),
   }

@@ -14,6 +14,7 @@ const FORMAT = anthropicMessages as Format
 interface Row {
   readonly counts: UsageCounts
   readonly model: string
+  readonly geography?: string
   readonly tier?: string
   readonly reasoning?: number
   readonly searches?: number
@@ -169,6 +170,7 @@ const FIXTURES: Readonly<Record<string, Row>> = {
     counts: { input: 30, output: 5 },
     model: 'claude-opus-4-8',
     tier: 'fast',
+    geography: 'us',
     flags: ['provider_repriced'],
   },
   'tool-use.json': { counts: { input: 210, output: 44 }, model: 'claude-haiku-4-5-20251001' },
@@ -193,6 +195,7 @@ function check(file: string, row: Row, recorded: boolean): void {
       reasoning: row.reasoning ?? null,
       calls: row.searches === undefined ? {} : { web_search: row.searches },
       others: Object.entries(row.others ?? {}).map(([model, counts]) => ({ model, counts })),
+      ...(row.geography === undefined ? {} : { geography: row.geography }),
       exact: row.exact ?? true,
       flags: row.flags ?? [],
     },
