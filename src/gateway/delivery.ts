@@ -1,16 +1,13 @@
 import type { Json, JsonObject } from '../kernel/index.ts'
 import {
   type EncoderContext,
-  eventData,
-  eventName,
   type FeedResult,
   type NeutralEvent,
   type Protocol,
   type RequestFacts,
+  readEvents,
   type StreamCut,
-  type StreamDecoder,
   type StreamReader,
-  splitEvents,
   type WireError,
 } from '../protocols/index.ts'
 import type { Inbound } from './types.ts'
@@ -77,20 +74,14 @@ function passing(options: DeliveryOptions): Delivery {
     contentType: contentType(frame),
     forward(fed) {
       if (decoder !== null && fed.events !== null)
-        for (const event of decoded(decoder, fed.events)) open.see(event)
+        for (const event of readEvents(fed.events))
+          for (const neutral of decoder.feed(event)) open.see(neutral)
       return fed.forward
     },
     end: () => null,
     cut: (first, usage) =>
       caller.lengthEnding(first, frame, { choices: open.list, usage: facts.wantsUsage ? usage : null }),
     fail: (error) => Buffer.from(caller.streamError(error, frame)),
-  }
-}
-
-function* decoded(decoder: StreamDecoder, events: Buffer): Iterable<NeutralEvent> {
-  for (const event of splitEvents(events)) {
-    const data = eventData(event)
-    if (data !== null) yield* decoder.feed({ name: eventName(event), data })
   }
 }
 
@@ -113,11 +104,12 @@ function translating(options: DeliveryOptions): Delivery {
     forward({ events }) {
       if (events === null) return null
       let text = ''
-      for (const event of decoded(decoder, events)) {
-        open.see(event)
-        // The attempt decides what becomes of an error; it is not the encoder's to send.
-        if (event.kind !== 'error') text += encoder.push(event)
-      }
+      // The attempt decides what becomes of an error; it is not the encoder's to send.
+      for (const event of readEvents(events))
+        for (const neutral of decoder.feed(event)) {
+          open.see(neutral)
+          if (neutral.kind !== 'error') text += encoder.push(neutral)
+        }
       return bytes(text)
     },
     end: () => bytes(encoder.end()),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { eventData, lastEventEnd, splitEvents } from './sse.ts'
+import { eventData, eventName, lastEventEnd, readEvents, splitEvents } from './sse.ts'
 
 const line = fc.constantFrom(
   'data: a',
@@ -70,4 +70,34 @@ test('data lines are joined as the standard says; other fields and comments are 
     ['data: [DONE]', '[DONE]'],
   ] as const)
     assert.equal(eventData(Buffer.from(text)), data, JSON.stringify(text))
+})
+
+test('read in one pass, events have the names and data they have when they are cut first', () => {
+  const noise = fc.array(
+    fc.constantFrom(
+      '\n',
+      '\r',
+      '\r\n',
+      '\n\n',
+      'data: x',
+      'data:é',
+      'event: error',
+      'event:a',
+      ': c',
+      ' ',
+      'data',
+    ),
+    { maxLength: 30 },
+  )
+  fc.assert(
+    fc.property(noise, (pieces) => {
+      const bytes = Buffer.from(pieces.join(''))
+      const cut = splitEvents(bytes).flatMap((event) => {
+        const data = eventData(event)
+        return data === null ? [] : [{ name: eventName(event), data }]
+      })
+      assert.deepEqual(readEvents(bytes), cut)
+    }),
+    { numRuns: 3_000 },
+  )
 })

@@ -1,3 +1,5 @@
+import type { SseEvent } from './protocol.ts'
+
 /**
  * Cuts a byte stream of server-sent events at event boundaries, wherever the network split it: LF, CRLF and CR line
  * ends, in any mixture. Events stay bytes; nothing is decoded here.
@@ -59,11 +61,38 @@ export function eventData(event: Buffer): string | null {
   return data
 }
 
+/**
+ * Name and data of each of the events, those without data left out: what `eventName` and `eventData` read of what
+ * `splitEvents` cuts, in one pass.
+ */
+export function readEvents(bytes: Buffer): SseEvent[] {
+  const raw = bytes.toString('utf8')
+  const text = raw.includes('\r') ? raw.replace(/\r\n?/g, '\n') : raw
+  const events: SseEvent[] = []
+  let name: string | null = null
+  let data: string | null = null
+  for (let start = 0; start < text.length; ) {
+    const found = text.indexOf('\n', start)
+    const end = found === -1 ? text.length : found
+    if (end === start) {
+      if (data !== null) events.push({ name, data })
+      name = data = null
+    } else if (text.startsWith('data:', start)) {
+      const value = text.slice(text.charCodeAt(start + 5) === 0x20 ? start + 6 : start + 5, end)
+      data = data === null ? value : `${data}\n${value}`
+    } else if (name === null && text.startsWith('event:', start)) name = text.slice(start + 6, end).trim()
+    start = end + 1
+  }
+  if (data !== null) events.push({ name, data })
+  return events
+}
+
+const EVENT = Buffer.from('event:')
 const ERROR_NAMES = ['event: error', 'event:error'].map((text) => Buffer.from(text))
 
 /** Whether any event may be named an error: what its data are (an upstream's own words, even no JSON) is not asked. */
 export function mayNameError(bytes: Buffer): boolean {
-  return ERROR_NAMES.some((name) => bytes.includes(name))
+  return bytes.includes(EVENT) && ERROR_NAMES.some((name) => bytes.includes(name))
 }
 
 export function isNamedError(event: Buffer): boolean {
