@@ -234,7 +234,7 @@ export async function measureStreams(stand: Stand, { quick, say }: StreamOptions
     if (isSame(pair)) await loadPair(bench, bench.bare, pair, { pace: 'burst', seconds: quick ? 0.8 : 1.5 })
   }
   const runs: StreamRun[] = []
-  const rounds = quick ? 1 : 3
+  const rounds = quick ? 1 : 2
   for (let round = 0; round < rounds; round++) {
     for (const pace of PACES) {
       const seconds = pace === 'paced' ? 2.5 : 1.2
