@@ -144,6 +144,19 @@ function modelFault(key: ApiKeyRecord, asked: Asked, name: string): Fault | null
   return null
 }
 
+/** What a request lets answer or be asked besides is the key's to use as well, and must have a price. */
+function otherModelFault(
+  snapshot: CatalogSnapshot,
+  key: ApiKeyRecord,
+  names: readonly string[],
+): Fault | null {
+  for (const name of names) {
+    const refused = modelFault(key, askedModel(snapshot, name, null), name)
+    if (refused !== null) return refused
+  }
+  return null
+}
+
 /** The model alone, for calls that are not planned: it exists and the key may use it. */
 export function modelAsked(
   snapshot: CatalogSnapshot,
@@ -208,7 +221,10 @@ async function admitted(
   const snapshot = deps.catalog.snapshot()
   const headerRoute = header(exchange.req, 'x-tf-route')
   const asked = askedModel(snapshot, facts.model, headerRoute)
-  const refused = modelFault(key, asked, facts.model) ?? routeFault(asked, headerRoute)
+  const refused =
+    modelFault(key, asked, facts.model) ??
+    routeFault(asked, headerRoute) ??
+    otherModelFault(snapshot, key, facts.otherModels ?? [])
   if (refused !== null || asked.model === null)
     return { ok: false, fault: refused ?? fault('model_not_found', 'There is no such model.') }
   const pin = await pinOf(deps, inbound)

@@ -1,4 +1,4 @@
-import { boundNano, outputTokensAffordable } from '../catalog/index.ts'
+import { boundNano, outputTokensAffordable, type PriceVersion, priceVersionAt } from '../catalog/index.ts'
 import { fault } from '../contract/index.ts'
 import type { Database } from '../db/index.ts'
 import type { Clock } from '../kernel/index.ts'
@@ -32,12 +32,40 @@ export interface HoldDeps {
   readonly clock: Clock
 }
 
+/** The price of another model on a route of the same type and bucket; null when the catalog has none. */
+export function priceOfOther(planned: Planned, plan: RoutePlan, name: string): PriceVersion | null {
+  const { snapshot, inbound } = planned.admitted
+  const same = snapshot.models
+    .get(name)
+    ?.routes.find((route) => route.type === plan.route.type && route.bucket.id === plan.route.bucket.id)
+  return same === undefined ? null : priceVersionAt(same.prices, inbound.exchange.startedAtMs)
+}
+
+/** Further models that the request names may use as much as its own once more, at the price of the dearest. */
+function othersNano(planned: Planned, plan: RoutePlan, outputTokensMax: number): Nano {
+  const { inbound, snapshot, model } = planned.admitted
+  const { facts, exchange } = inbound
+  return (facts.otherModels ?? []).reduce<Nano>((most, name) => {
+    const { sheet } = priceOfOther(planned, plan, name) ?? plan.price
+    const context = snapshot.models.get(name)?.contextTokens ?? model.contextTokens
+    const nano = boundNano(sheet, {
+      admittedAtMs: exchange.startedAtMs,
+      serviceTier: null,
+      inputTokensMax: Math.min(facts.inputTokensMax, context),
+      outputTokensMax,
+    })
+    return nano > most ? nano : most
+  }, 0n)
+}
+
 export interface HoldWindow {
   readonly inputTokensMax: number
   /** Output tokens of one choice that the caller and the model allow. */
   readonly outputTokensWanted: number
   readonly outputTokensHeld: number
   readonly choices: number
+  /** For further models that the request names; inside the other two amounts. */
+  readonly besidesNano: Nano
   readonly wantedNano: Nano
   readonly minimumNano: Nano
 }
@@ -53,7 +81,9 @@ export function holdWindow(planned: Planned, plan: RoutePlan): HoldWindow {
     facts.stream && plan.route.holdWindowTokens !== null
       ? Math.min(outputTokensWanted, plan.route.holdWindowTokens)
       : outputTokensWanted
+  const besidesNano = othersNano(planned, plan, outputTokensHeld * facts.choices)
   const cost = (outputTokens: number): Nano =>
+    besidesNano +
     boundNano(sheet, {
       admittedAtMs: exchange.startedAtMs,
       serviceTier: facts.serviceTier,
@@ -68,6 +98,7 @@ export function holdWindow(planned: Planned, plan: RoutePlan): HoldWindow {
     outputTokensWanted,
     outputTokensHeld,
     choices: facts.choices,
+    besidesNano,
     wantedNano,
     minimumNano: outputTokensHeld <= WINDOW_TOKENS_MIN ? wantedNano : cost(WINDOW_TOKENS_MIN),
   }
@@ -86,7 +117,7 @@ export function windowFor(planned: Planned, plan: RoutePlan, window: HoldWindow,
       webSearchCallsMax: facts.webSearchCallsMax,
     },
     window.inputTokensMax,
-    amountNano,
+    amountNano - window.besidesNano,
   )
   return Math.min(Math.floor(tokens / facts.choices), window.outputTokensHeld)
 }

@@ -1,4 +1,4 @@
-import { priceVersionAt, type RateSelector, referenceSheetAt } from '../catalog/index.ts'
+import { type RateSelector, referenceSheetAt } from '../catalog/index.ts'
 import type { Fault } from '../contract/index.ts'
 import { errorText, formatId, formatNano, type Nano } from '../kernel/index.ts'
 import type { LedgerOp, OpResult } from '../ledger/index.ts'
@@ -7,7 +7,7 @@ import type { ApiKeyRecord } from '../tenancy/index.ts'
 import { faultAnswer, sendFault } from './answer.ts'
 import { charge, writeOff } from './charge.ts'
 import { countUp, type GatewayDeps } from './deps.ts'
-import { HOLD_TTL_MS } from './hold.ts'
+import { HOLD_TTL_MS, priceOfOther } from './hold.ts'
 import { meter } from './meter.ts'
 import { composeDocument, receiptRecord, type Story } from './receipt.ts'
 import type {
@@ -178,13 +178,7 @@ export function priceRequest(
     admittedAtMs,
     served: servedRate(reading),
     referencePrice: referenceSheetAt(model, admittedAtMs),
-    priceOf: (name) => {
-      const other = planned.admitted.snapshot.models.get(name)
-      const same = other?.routes.find(
-        (route) => route.type === plan.route.type && route.bucket.id === plan.route.bucket.id,
-      )
-      return same === undefined ? null : priceVersionAt(same.prices, admittedAtMs)
-    },
+    priceOf: (name) => priceOfOther(planned, plan, name),
   })
 }
 

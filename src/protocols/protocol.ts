@@ -47,6 +47,8 @@ export interface RequestFacts {
   readonly inputTokensMax: number
   /** Billable searches the request may make at most; 0 when it can make none. */
   readonly webSearchCallsMax: number
+  /** Further models that the request itself names (advisors, fallbacks), as the provider calls them. */
+  readonly otherModels?: readonly string[]
 }
 
 export type RequestResult<F extends RequestFacts = RequestFacts> =

@@ -142,3 +142,51 @@ test('what unfolds at the provider is bounded by the context, not by its bytes',
   ]
   for (const [at, bound] of near.entries()) assert.ok(bound < 2_000, `${at}: ${bound}`)
 })
+
+test('a further model that a request names is the key’s to use, has a price, and is held for', async (t) => {
+  const dear = { input: '10', output: '1000' }
+  const attack = await startAttack(t, {
+    cheap: { protocol: 'anthropic', ordinary: ['stub-anthropic'] },
+    dear: { protocol: 'anthropic', ordinary: ['stub-anthropic'], price: dear },
+  })
+  const one = { input_tokens: 5, output_tokens: 2 }
+  attack.stub.answer = (_req, res) =>
+    json(res, {
+      id: 'msg_1',
+      type: 'message',
+      role: 'assistant',
+      model: 'up-cheap',
+      content: [{ type: 'text', text: 'Hi' }],
+      stop_reason: 'end_turn',
+      usage: {
+        ...one,
+        iterations: [
+          { type: 'message', model: 'up-cheap', ...one },
+          { type: 'fallback_message', model: 'dear', input_tokens: 5, output_tokens: 400 },
+        ],
+      },
+    })
+  const ask = (more: object) => requestOf('anthropic', 'cheap', false, more)
+  const bound = await attack.forge.account({ key: { models: ['cheap'] } })
+  for (const [more, status] of [
+    [{ fallbacks: [{ model: 'dear' }] }, 403],
+    [{ tools: [{ type: 'advisor_20260301', name: 'advisor', model: 'dear' }] }, 403],
+    [{ fallbacks: [{ model: 'not-in-the-catalog' }] }, 404],
+  ] as const) {
+    const told = await tell(attack, ask(more), {}, bound.key)
+    assert.equal(told.status, status, told.text)
+  }
+  assert.equal(attack.stub.calls.length, 0)
+  const told = await tell(attack, ask({ fallbacks: [{ model: 'dear', max_tokens: 500 }] }))
+  assertTold(told)
+  assert.equal(told.receipt.charge?.total, '0.400075', JSON.stringify(told.receipt))
+  assert.ok(!told.receipt.flags.includes('written_off'))
+  // A balance that could pay for the cheap one only is not enough to ask for the dear one.
+  const poor = await attack.forge.account({ grants: { rmb: '0.02' } })
+  const refused = await tell(attack, ask({ fallbacks: [{ model: 'dear' }] }), {}, poor.key)
+  assert.equal(refused.receipt.status, 'refused', refused.text)
+  assert.equal(attack.stub.calls.length, 1)
+  const several = await tell(attack, requestOf('openai', 'm-openai', false, { models: ['m-openai', 'dear'] }))
+  assert.equal(several.status, 400, several.text)
+  await assertSound(attack)
+})

@@ -34,6 +34,8 @@ describe('what decides money or memory is checked', () => {
       inputTokensMax: JSON.stringify(HELLO).length + 16,
       webSearchCallsMax: 0,
       thinking: null,
+      fallbacks: [],
+      otherModels: [],
     })
   })
   test('max_tokens is demanded, and a whole number from 1', () => {
@@ -143,6 +145,16 @@ describe('edits for a route of the same format', () => {
       { name: 'max_tokens', json: '32' },
     ])
   })
+  test('a fallback stays within a lowered limit', () => {
+    const fallbacks = [{ model: 'b', max_tokens: 8000 }, { model: 'c' }]
+    const { json } = edits({ ...HELLO, max_tokens: 9000, fallbacks }, 5000).find(
+      ({ name }) => name === 'fallbacks',
+    ) ?? { json: '' }
+    assert.equal(json, '[{"model":"b","max_tokens":5000},{"model":"c"}]')
+    const names = edits({ ...HELLO, max_tokens: 9000, fallbacks }, 8500).map(({ name }) => name)
+    assert.ok(!names.includes('fallbacks'))
+  })
+
   test('a budget stays below a lowered limit, and thinking goes where none fits', () => {
     const body = {
       ...HELLO,

@@ -11,6 +11,8 @@ export interface MessagesFacts extends RequestFacts {
   readonly maxOutputTokens: number
   /** The caller's `thinking`, whose budget must stay below the limit when that is lowered. */
   readonly thinking: JsonObject | null
+  /** The caller's `fallbacks`, none of which may go beyond a lowered limit. */
+  readonly fallbacks: readonly JsonObject[]
 }
 
 interface Fault {
@@ -81,6 +83,17 @@ function fallbackFault(body: JsonObject, limit: number): Fault | null {
   return null
 }
 
+/** Models that may answer or be asked besides: of fallbacks, and of the tool that asks an advisor. */
+function otherModels(body: JsonObject): readonly string[] {
+  const listed = (name: string): readonly JsonObject[] =>
+    isArray(body[name]) ? body[name].filter((item) => isObject(item)) : []
+  const advisors = listed('tools').filter(
+    ({ type }) => typeof type === 'string' && type.startsWith('advisor'),
+  )
+  const names = [...listed('fallbacks'), ...advisors].map(({ model }) => model)
+  return [...new Set(names.filter((name) => typeof name === 'string'))]
+}
+
 function messagesFault(messages: Json | undefined): Fault | null {
   if (!isArray(messages) || messages.length === 0)
     return { param: 'messages', problem: 'must be a list of at least one message' }
@@ -130,6 +143,8 @@ export function readRequest(input: RequestInput): RequestResult<MessagesFacts> {
       inputTokensMax: inputTokensMax(body, messages, byteLength),
       webSearchCallsMax: webSearchCallsMax(body),
       thinking: isObject(body['thinking']) ? body['thinking'] : null,
+      fallbacks: isArray(body['fallbacks']) ? body['fallbacks'].filter(isObject) : [],
+      otherModels: otherModels(body),
     },
   }
 }
@@ -148,6 +163,11 @@ export function passEdits(
   const limit = call.maxOutputTokens
   if (limit === null || limit === request.maxOutputTokens) return edits
   edits.push({ name: 'max_tokens', json: String(limit) })
+  const isAbove = ({ max_tokens: own }: JsonObject): boolean => typeof own === 'number' && own > limit
+  if (request.fallbacks.some(isAbove)) {
+    const capped = request.fallbacks.map((one) => (isAbove(one) ? { ...one, max_tokens: limit } : one))
+    edits.push({ name: 'fallbacks', json: JSON.stringify(capped) })
+  }
   const budget = request.thinking?.['budget_tokens']
   if (typeof budget === 'number' && budget >= limit) {
     const thinking =

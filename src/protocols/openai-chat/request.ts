@@ -60,6 +60,10 @@ function memberFault(body: JsonObject): { param: string; problem: string } | nul
     if (value !== undefined && value !== null && typeOf(value) !== type)
       return { param, problem: `must be ${type === 'array' || type === 'object' ? 'an' : 'a'} ${type}` }
   }
+  // Some relays would answer with any of them, at the price of the one that is held for.
+  const { models } = body
+  if (isArray(models) && models.some((model) => model !== body['model']))
+    return { param: 'models', problem: 'is not supported: a request is held for and paid as one model' }
   const thinking = body['thinking']
   if (isObject(thinking) && thinking['budget_tokens'] !== undefined) {
     const problem = integerFault(thinking['budget_tokens'], 1, Number.MAX_SAFE_INTEGER)
