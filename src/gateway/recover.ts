@@ -7,6 +7,7 @@ import {
   isObject,
   type Json,
   type JsonObject,
+  type Nano,
   parentUuid,
   parseJson,
   storableJson,
@@ -62,34 +63,47 @@ function provenUsage(hold: AbandonedHold): Usage | null {
   }
 }
 
+interface Proven {
+  readonly charge: ChargeFacts
+  /** At its full price; what is above the hold is written off. */
+  readonly nano: Nano
+  readonly paidNano: Nano
+}
+
 async function provenCharge(
   deps: RecoverDeps,
   hold: AbandonedHold,
   intent: Intent,
   usage: Usage,
-): Promise<{ charge: ChargeFacts; nano: bigint } | null> {
+): Promise<Proven | null> {
   const version = await loadPriceVersion(deps.database, intent.priceVersion)
   if (version === null) return null
   const priced = priceUsage(version.sheet, usage, { admittedAtMs: intent.doc.at, serviceTier: null })
   // Never more than was set aside: nobody is there to ask for an extension.
-  if (priced.totalNano === 0n || priced.totalNano > hold.amountNano) return null
+  const paidNano = priced.totalNano < hold.amountNano ? priced.totalNano : hold.amountNano
+  if (paidNano === 0n) return null
+  const lost = formatNano(paidNano - priced.totalNano)
   return {
     nano: priced.totalNano,
+    paidNano,
     charge: {
       bucket: hold.bucket,
       currency: hold.currency,
-      total: formatNano(priced.totalNano),
+      total: formatNano(paidNano),
       version: formatId('pv', version.id),
-      lines: priced.lines.map(
-        (line) =>
-          [
-            line.meter,
-            line.quantity,
-            line.unit.text,
-            Number.parseInt(String(line.unit.per), 10),
-            formatNano(line.amountNano),
-          ] as const,
-      ),
+      lines: [
+        ...priced.lines.map(
+          (line) =>
+            [
+              line.meter,
+              line.quantity,
+              line.unit.text,
+              Number.parseInt(String(line.unit.per), 10),
+              formatNano(line.amountNano),
+            ] as const,
+        ),
+        ...(paidNano === priced.totalNano ? [] : [['written_off', 1, lost, 1, lost] as const]),
+      ],
     },
   }
 }
@@ -99,8 +113,10 @@ function recoveredDocument(
   hold: AbandonedHold,
   intent: Intent,
   usage: Usage | null,
-  charge: ChargeFacts | null,
+  proven: Proven | null,
 ): ReceiptDocument {
+  const charge = proven?.charge ?? null
+  const writtenOff = proven !== null && proven.paidNano < proven.nano
   const ended = deps.clock.nowMs()
   return {
     ...intent.doc,
@@ -112,6 +128,7 @@ function recoveredDocument(
       ? {}
       : { usage: { counts: usage.counts, source: usage.source }, charge }),
     ...(charge === null ? { noCharge: 'nothing_provable' as const } : {}),
+    ...(writtenOff ? { flags: ['written_off' as const] } : {}),
     hold: {
       bucket: hold.bucket,
       currency: hold.currency,
@@ -140,7 +157,7 @@ export async function recover(deps: RecoverDeps, hold: AbandonedHold): Promise<v
   else {
     const usage = provenUsage(hold)
     const proven = usage === null ? null : await provenCharge(deps, hold, intent, usage)
-    const document = recoveredDocument(deps, hold, intent, usage, proven?.charge ?? null)
+    const document = recoveredDocument(deps, hold, intent, usage, proven)
     const receipt: ReceiptRecord = {
       id: parentUuid(hold.id),
       projectId: intent.projectId,
@@ -150,7 +167,7 @@ export async function recover(deps: RecoverDeps, hold: AbandonedHold): Promise<v
       bucket: hold.bucket,
       route: intent.route,
       model: intent.model,
-      chargeNano: proven?.nano ?? 0n,
+      chargeNano: proven?.paidNano ?? 0n,
       createdAtMs: intent.doc.at,
       document: storableJson(document),
     }

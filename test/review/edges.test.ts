@@ -275,3 +275,34 @@ test('what a model has ended is waited for a moment after its caller left, and s
   )
   await assertSound(attack)
 })
+
+test('what a dead process had delivered beyond its hold is paid up to the hold', async (t) => {
+  const attack = await startAttack(t)
+  const { forge, account } = attack
+  attack.stub.answer = (_req, res) => {
+    res.writeHead(200, { 'content-type': 'text/event-stream' })
+    res.write(choiceChunk(0, 'Hi'))
+  }
+  const stop = new AbortController()
+  const [path, body] = requestOf('openai', 'm-openai', true)
+  const response = await fetch(`${forge.url}${path}`, {
+    method: 'POST',
+    signal: stop.signal,
+    headers: { 'x-api-key': account.key, 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  })
+  await forge.owner.query(
+    `update ledger.hold set process_id = '00000000-0000-7000-8000-000000000000', progress = $1,
+       opened_at = opened_at - interval '1 minute'`,
+    [JSON.stringify({ input: 12, output: 900 })],
+  )
+  const swept = await forge.app.recovery.sweep()
+  stop.abort()
+  assert.equal(swept, 1)
+  const receipt = await forge.receipt(response.headers.get('x-request-id'))
+  assert.equal(receipt.settlement, 'recovered')
+  assert.equal(receipt.charge?.total, receipt.hold?.amount, JSON.stringify(receipt))
+  assert.ok(receipt.flags.includes('written_off'))
+  await eventually('the late end', () => (forge.app.gateway.counters.active === 0 ? true : null))
+  await assertSound(attack)
+})
