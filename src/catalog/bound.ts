@@ -55,12 +55,23 @@ function sideNano(side: Side, tokens: number): Nano {
   )
 }
 
-function inputSide(rates: Rates): Side {
-  return sideOf(INPUT.map((usageClass) => unitFor(rates, usageClass)))
+interface Sides {
+  readonly input: Side
+  readonly output: Side
 }
 
-function outputSide(rates: Rates): Side {
-  return sideOf(OUTPUT.map((usageClass) => unitFor(rates, usageClass)))
+/** Rates are never changed once they are read: most requests are bound by the same few. */
+const sidesOf = new WeakMap<Rates, Sides>()
+
+function sides(rates: Rates): Sides {
+  const known = sidesOf.get(rates)
+  if (known !== undefined) return known
+  const made = {
+    input: sideOf(INPUT.map((usageClass) => unitFor(rates, usageClass))),
+    output: sideOf(OUTPUT.map((usageClass) => unitFor(rates, usageClass))),
+  }
+  sidesOf.set(rates, made)
+  return made
 }
 
 function scenarioOf(rates: Rates, inputTokens: number, webSearchCalls: number): Scenario {
@@ -68,11 +79,13 @@ function scenarioOf(rates: Rates, inputTokens: number, webSearchCalls: number): 
   const callsNano =
     (request === undefined ? 0n : lineAmount(1n, request.pico, request.per)) +
     (search === undefined ? 0n : lineAmountUp(BigInt(webSearchCalls), search.pico, search.per))
-  return { fixedNano: sideNano(inputSide(rates), inputTokens) + callsNano, output: outputSide(rates) }
+  const { input, output } = sides(rates)
+  return { fixedNano: sideNano(input, inputTokens) + callsNano, output }
 }
 
 /** Each tier the input may reach, with the largest input that is still billed there. */
 function levels(sheet: PriceSheet, inputTokensMax: number): { tier: PriceTier | null; tokens: number }[] {
+  if (sheet.tiers.length === 0) return [{ tier: null, tokens: inputTokensMax }]
   const reached = sheet.tiers
     .filter((tier) => tier.aboveInputTokens < inputTokensMax)
     .sort((a, b) => a.aboveInputTokens - b.aboveInputTokens)

@@ -123,7 +123,10 @@ export function mergeRates(
   tier: PriceTier | null,
   service: Rates | null,
 ): Rates {
-  const windows = sheet.windows.filter((window) => windowCovers(window, admittedAtMs))
+  const windows =
+    sheet.windows.length === 0
+      ? sheet.windows
+      : sheet.windows.filter((window) => windowCovers(window, admittedAtMs))
   if (windows.length === 0 && tier === null && service === null) return sheet.rates
   return Object.assign(
     {},
@@ -168,13 +171,14 @@ function quantityOf(usage: Usage, meter: Meter): number {
  * @throws RangeError for a sheet without a covering rate; AssertionFailed for a count that is no non-negative safe integer
  */
 export function priceUsage(sheet: PriceSheet, usage: Usage, context: PriceContext): PricedUsage {
-  const rates = ratesFor(sheet, { ...context, totalInputTokens: totalInput(usage.counts) })
+  const { admittedAtMs, serviceTier } = context
+  const rates = ratesFor(sheet, { admittedAtMs, serviceTier, totalInputTokens: totalInput(usage.counts) })
   const lines: PricedLine[] = []
   let totalNano = 0n
   for (const meter of METERS) {
     const quantity = quantityOf(usage, meter)
-    assert(Number.isSafeInteger(quantity) && quantity >= 0, `${meter} is not a count: ${quantity}`)
     if (quantity === 0) continue
+    assert(Number.isSafeInteger(quantity) && quantity >= 0, `${meter} is not a count: ${quantity}`)
     const unit = unitOf(rates, meter)
     if (unit === undefined) continue
     const amountNano = lineAmount(BigInt(quantity), unit.pico, unit.per)

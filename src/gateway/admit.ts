@@ -188,6 +188,8 @@ async function openRun(deps: GatewayDeps, inbound: Inbound): Promise<StageResult
   return { ok: true, value: { ...run, step: step === null ? null : step.slice(0, 128) } }
 }
 
+const NO_PIN: StageResult<Pin | null> = { ok: true, value: null }
+
 /** What continues a stored response must go to the channel that keeps it. */
 async function pinOf(deps: GatewayDeps, inbound: Inbound): Promise<StageResult<Pin | null>> {
   const id = inbound.body['previous_response_id']
@@ -227,7 +229,7 @@ async function admitted(
     otherModelFault(snapshot, key, facts.otherModels ?? [])
   if (refused !== null || asked.model === null)
     return { ok: false, fault: refused ?? fault('model_not_found', 'There is no such model.') }
-  const pin = await pinOf(deps, inbound)
+  const pin = inbound.body['previous_response_id'] === undefined ? NO_PIN : await pinOf(deps, inbound)
   if (!pin.ok) return pin
   const askedRoute = asked.route
   // The permission of a key is about its policy; a request that pins a route lifts the pin only by its own header.

@@ -68,11 +68,14 @@ async function decode(bytes: Buffer, encoding: string, maxBytes: number): Promis
 }
 
 /** Reads the whole body, bounded and decoded. The caller's connection may end meanwhile; then there is nobody to answer. */
-export async function readBody(req: IncomingMessage, maxBytes = BODY_BYTES_MAX): Promise<Read> {
+export function readBody(req: IncomingMessage, maxBytes = BODY_BYTES_MAX): Promise<Read> {
   const encoding = req.headers['content-encoding']?.trim().toLowerCase() ?? 'identity'
-  if (encoding !== 'identity' && DECODERS.get(encoding) === undefined)
-    return decode(Buffer.alloc(0), encoding, maxBytes)
+  return encoding === 'identity' ? collect(req, maxBytes) : readEncoded(req, encoding, maxBytes)
+}
+
+async function readEncoded(req: IncomingMessage, encoding: string, maxBytes: number): Promise<Read> {
+  if (DECODERS.get(encoding) === undefined) return decode(Buffer.alloc(0), encoding, maxBytes)
   const read = await collect(req, maxBytes)
-  if (encoding === 'identity' || read === 'gone' || !read.ok) return read
+  if (read === 'gone' || !read.ok) return read
   return decode(read.value, encoding, maxBytes)
 }

@@ -1,4 +1,10 @@
-import { type PriceSheet, type PriceVersion, priceUsage, type RateSelector } from '../catalog/index.ts'
+import {
+  type PriceSheet,
+  type PriceVersion,
+  priceUsage,
+  type RateSelector,
+  type UnitPrice,
+} from '../catalog/index.ts'
 import { assert, formatId, formatNano, type Nano, type Usage } from '../kernel/index.ts'
 import type { ChargeFacts } from '../receipts/index.ts'
 import type { Metered, Priced, RoutePlan } from './types.ts'
@@ -15,16 +21,19 @@ export interface ChargeContext {
   readonly priceOf: (model: string) => PriceVersion | null
 }
 
+/** As receipts show it; sheets are few and live long. */
+const pers = new WeakMap<UnitPrice, number>()
+
+function perOf(unit: UnitPrice): number {
+  const known = pers.get(unit) ?? Number.parseInt(String(unit.per), 10)
+  pers.set(unit, known)
+  return known
+}
+
 function lineFacts(lines: ReturnType<typeof priceUsage>['lines']): ChargeFacts['lines'] {
   return lines.map(
     (line) =>
-      [
-        line.meter,
-        line.quantity,
-        line.unit.text,
-        Number.parseInt(String(line.unit.per), 10),
-        formatNano(line.amountNano),
-      ] as const,
+      [line.meter, line.quantity, line.unit.text, perOf(line.unit), formatNano(line.amountNano)] as const,
   )
 }
 

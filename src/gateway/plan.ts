@@ -195,6 +195,48 @@ export function orderRoutes(input: PlanInput): RouteOrder {
   return { ok: true, routes, rejected }
 }
 
+/** The last order that was made for a key and a model, while nothing it depends on has changed. */
+interface KnownOrder {
+  readonly input: PlanInput
+  /** The first of a price's beginnings after it was made. */
+  readonly untilMs: number
+  readonly order: RouteOrder
+}
+
+const knownOrders = new WeakMap<CatalogModel, WeakMap<PlanInput['key'], KnownOrder>>()
+
+function nextPriceMs(model: CatalogModel, atMs: number): number {
+  let next = Number.POSITIVE_INFINITY
+  for (const { prices } of model.routes)
+    for (const { effectiveFromMs } of prices)
+      if (effectiveFromMs > atMs && effectiveFromMs < next) next = effectiveFromMs
+  return next
+}
+
+/**
+ * As {@link orderRoutes}. Models and keys are replaced whole when they change, so that an order holds for as long as they
+ * and the prices do; only where a route has several channels is it drawn anew for each request.
+ */
+export function orderOf(input: PlanInput): RouteOrder {
+  const { model, key, atMs } = input
+  const known = knownOrders.get(model)?.get(key)
+  if (
+    known !== undefined &&
+    known.input.askedRoute === input.askedRoute &&
+    known.input.askedBy === input.askedBy &&
+    known.input.mayCross === input.mayCross &&
+    atMs >= known.input.atMs &&
+    atMs < known.untilMs
+  )
+    return known.order
+  const order = orderRoutes(input)
+  if (order.ok && model.routes.every(({ channels }) => channels.length <= 1)) {
+    const byKey = knownOrders.get(model) ?? new WeakMap<PlanInput['key'], KnownOrder>()
+    knownOrders.set(model, byKey.set(key, { input, untilMs: nextPriceMs(model, atMs), order }))
+  }
+  return order
+}
+
 /** Only the channel that keeps what the request continues. */
 function pinned(routes: readonly RoutePlan[], pin: Pin): readonly RoutePlan[] {
   return routes.flatMap((plan) => {
@@ -208,7 +250,7 @@ export function plan(
   random: () => number,
 ): StageResult<Planned> & { rejected: readonly RejectedRoute[] } {
   const { key } = admitted.inbound
-  const order = orderRoutes({
+  const order = orderOf({
     model: admitted.model,
     key,
     askedRoute: admitted.askedRoute,

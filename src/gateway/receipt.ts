@@ -145,9 +145,11 @@ function reasonUntried({ planned, attempts }: Story): CandidateReason {
 
 function candidatesOf(story: Story): CandidateFacts[] {
   const { planned, attempts } = story
-  const tried = new Map(
-    attempts.map((attempt) => [`${attempt.plan.route.name}/${attempt.channel.target.channel.name}`, attempt]),
-  )
+  // The last one, where a channel was asked more than once.
+  const attemptAt = (route: string, channel: string): AttemptRecord | undefined =>
+    attempts.findLast(
+      (attempt) => attempt.channel.target.channel.name === channel && attempt.plan.route.name === route,
+    )
   const paying = (story.plan === null ? undefined : planned?.routes.indexOf(story.plan)) ?? -1
   const untried = reasonUntried(story)
   const fromPlan = (planned?.routes ?? []).flatMap((plan, place) =>
@@ -158,7 +160,7 @@ function candidatesOf(story: Story): CandidateFacts[] {
         public: target.channel.publicName,
         role,
       }
-      const attempt = tried.get(`${plan.route.name}/${target.channel.name}`)
+      const attempt = attemptAt(plan.route.name, target.channel.name)
       if (attempt !== undefined) return { ...base, outcome: 'tried', reason: REASONS[attempt.outcome.kind] }
       if (story.skipped.some((skipped) => skipped.channel.target === target))
         return { ...base, outcome: 'unavailable', reason: 'cannot_translate' }

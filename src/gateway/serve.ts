@@ -85,7 +85,7 @@ async function serveKey(deps: GatewayDeps, exchange: Exchange, key: ApiKeyRecord
   deps.tenancy.touch(key.id)
   const inbound = decode(exchange, key, bytes.value)
   if (!inbound.ok) return refuse(deps, { exchange, key, fault: inbound.fault })
-  const claimed = await claim(deps, inbound.value)
+  const claimed = inbound.value.idempotencyKey === null ? null : await claim(deps, inbound.value)
   if (claimed === 'answered') return
   try {
     await serveInbound(deps, inbound.value, claimed)

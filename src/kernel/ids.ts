@@ -15,7 +15,14 @@ export interface IdSource {
 
 const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz'
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
+const HEX_DIGITS = '0123456789abcdef'
+/** Ten bits as two characters. */
+const PAIRS = Array.from({ length: 1024 }, (_, bits) => `${ALPHABET[bits >> 5]}${ALPHABET[bits & 31]}`)
 const VALUE = new Map([...ALPHABET].map((char, value) => [char, value]))
+const DASH = 0x2d
+const DIGIT_ZERO = 0x30
+const NINE = 0x39
+const LETTER_A = 0x61
 const DASHES = /^([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{12})$/
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
@@ -34,6 +41,9 @@ export function createIdSource(nowMs: () => number, randomBytes: (length: number
   let counter = 0
   let pool = randomBytes(2048)
   let offset = 0
+  // Ids of one millisecond begin alike.
+  let written = ''
+  let writtenMs = -1
   return {
     uuid() {
       const ms = nowMs()
@@ -48,12 +58,18 @@ export function createIdSource(nowMs: () => number, randomBytes: (length: number
         pool = randomBytes(2048)
         offset = 0
       }
-      const b = (i: number): number => pool[offset + i] ?? 0
-      const time = lastMs.toString(16).padStart(12, '0')
-      const middle = `7${counter.toString(16).padStart(3, '0')}-${HEX[(b(0) & 0x3f) | 0x80]}${HEX[b(1)]}`
-      const tail = `${HEX[b(2)]}${HEX[b(3)]}${HEX[b(4)]}${HEX[b(5)]}${HEX[b(6)]}${HEX[b(7) & 0xf0]}`
+      const at = offset
       offset += 8
-      return `${time.slice(0, 8)}-${time.slice(8)}-${middle}-${tail}`
+      const b = pool
+      if (lastMs !== writtenMs) {
+        const time = lastMs.toString(16).padStart(12, '0')
+        written = `${time.slice(0, 8)}-${time.slice(8)}-7`
+        writtenMs = lastMs
+      }
+      const count = `${HEX_DIGITS[counter >> 8]}${HEX[counter & 0xff]}`
+      const middle = `${HEX[((b[at] ?? 0) & 0x3f) | 0x80]}${HEX[b[at + 1] ?? 0]}`
+      const tail = `${HEX[b[at + 2] ?? 0]}${HEX[b[at + 3] ?? 0]}${HEX[b[at + 4] ?? 0]}${HEX[b[at + 5] ?? 0]}`
+      return `${written}${count}-${middle}-${tail}${HEX[b[at + 6] ?? 0]}${HEX[(b[at + 7] ?? 0) & 0xf0]}`
     },
   }
 }
@@ -70,16 +86,22 @@ export function parentUuid(child: Uuid): Uuid {
 }
 
 export function formatId(prefix: IdPrefix, uuid: Uuid): string {
-  const hex = uuid.replaceAll('-', '')
-  let out = ''
-  // 130 bits: two leading zero bits, then 128, five at a time. Taken in 20-bit groups (5 hex digits, 4 characters).
-  let group = Number.parseInt(hex.slice(0, 2), 16)
-  out += `${ALPHABET[group >> 5]}${ALPHABET[group & 31]}`
-  for (let i = 2; i < 32; i += 5) {
-    group = Number.parseInt(hex.slice(i, i + 5), 16)
-    out += `${ALPHABET[(group >> 15) & 31]}${ALPHABET[(group >> 10) & 31]}${ALPHABET[(group >> 5) & 31]}${ALPHABET[group & 31]}`
+  let out = `${prefix}_`
+  // 130 bits: two leading zero bits, then 128; taken in groups of 20 bits (5 hex digits, 4 characters) but the first.
+  let group = 0
+  let missing = 2
+  let first = true
+  for (let i = 0; i < uuid.length; i++) {
+    const code = uuid.charCodeAt(i)
+    if (code === DASH) continue
+    group = (group << 4) | (code <= NINE ? code - DIGIT_ZERO : code - LETTER_A + 10)
+    if (--missing > 0) continue
+    out += first ? PAIRS[group] : `${PAIRS[group >> 10]}${PAIRS[group & 1023]}`
+    group = 0
+    missing = 5
+    first = false
   }
-  return `${prefix}_${out}`
+  return out
 }
 
 /** @returns the UUID, or null when the text is not an id of that prefix. */

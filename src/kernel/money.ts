@@ -11,6 +11,7 @@ const PICO_DIGITS = 12
 /** The largest amount the ledger's 64-bit columns hold. */
 export const NANO_MAX = 2n ** 63n - 1n
 
+const ZERO = 0x30
 const DECIMAL = /^(-)?(\d{1,18})(?:\.(\d{1,18}))?$/
 
 /**
@@ -29,11 +30,14 @@ export function parseDecimal(text: string, digits: number): bigint | null {
 
 /** Writes an integer of 10^-digits as the shortest exact decimal. */
 export function formatDecimal(value: bigint, digits: number): string {
+  if (value === 0n) return '0'
   const negative = value < 0n
   const text = (negative ? -value : value).toString().padStart(digits + 1, '0')
-  const whole = text.slice(0, -digits)
-  const fraction = text.slice(-digits).replace(/0+$/, '')
-  return `${negative ? '-' : ''}${whole}${fraction === '' ? '' : `.${fraction}`}`
+  const point = text.length - digits
+  let end = text.length
+  while (end > point && text.charCodeAt(end - 1) === ZERO) end--
+  const shown = end === point ? text.slice(0, point) : `${text.slice(0, point)}.${text.slice(point, end)}`
+  return negative ? `-${shown}` : shown
 }
 
 /** @returns nano, or null when the text is not a decimal of at most nine decimals within the ledger's range. */

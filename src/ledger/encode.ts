@@ -11,6 +11,7 @@ export const APPLY_SQL = `select verdict::text as v, figure::text as f from ledg
   $10::int[], $11::uuid[], $12::uuid[], $13::uuid[], $14::uuid[], $15::text[], $16::text[], $17::text[], $18::text[],
   $19::bigint[], $20::timestamptz[], $21::text)`
 
+const PLAIN = /^[A-Za-z0-9_.:/@-]*$/
 const SPECIAL = /["\\]/g
 /**
  * PostgreSQL text cannot hold NUL (and UTF-8 no lone surrogate: the driver replaces it the same way); the separators are
@@ -22,7 +23,10 @@ const SEPARATOR = '\u001e'
 const NONE = '\u001f'
 
 function quote(text: string | null): string {
-  return text === null ? 'NULL' : `"${text.replace(SPECIAL, '\\$&').replace(UNFIT, '\uFFFD')}"`
+  if (text === null) return 'NULL'
+  // Nearly always a name of the catalog.
+  if (PLAIN.test(text)) return `"${text}"`
+  return `"${text.replace(SPECIAL, '\\$&').replace(UNFIT, '\uFFFD')}"`
 }
 
 /** A test without the state that a global expression keeps. */
@@ -31,21 +35,9 @@ function hasUnfit(text: string): boolean {
 }
 
 /** Long texts as one parameter: quoting them as array elements would cost more than all the rest of a batch. */
-function joined(texts: ReadonlyArray<string | null>): string {
-  let out = ''
-  for (const text of texts) {
-    out += text === null ? NONE : hasUnfit(text) ? text.replace(UNFIT, '\uFFFD') : text
-    out += SEPARATOR
-  }
-  return out
-}
-
-type Field = (op: LedgerOp) => string
-
-const column = (ops: readonly LedgerOp[], field: Field): string => {
-  let out = '{'
-  for (let i = 0; i < ops.length; i++) out += (i === 0 ? '' : ',') + field(ops[i] as LedgerOp)
-  return `${out}}`
+function long(text: string | null): string {
+  if (text === null) return NONE + SEPARATOR
+  return (hasUnfit(text) ? text.replace(UNFIT, '\uFFFD') : text) + SEPARATOR
 }
 
 const spec = (op: LedgerOp) =>
@@ -57,48 +49,55 @@ const spec = (op: LedgerOp) =>
     note: (op: LedgerOp) => string | null
   }
 
-const OP_FIELDS: readonly Field[] = [
-  (op) => String(spec(op).code),
-  (op) => op.orgId,
-  (op) => op.id,
-  (op) => ('accountId' in op ? String(op.accountId) : 'NULL'),
-  (op) => String(spec(op).amount(op)),
-  (op) => String(spec(op).minimum(op)),
-  (op) => String(spec(op).ttl(op)),
-]
+/** @returns codes, organizations, ids, accounts, amounts, minimums, times to live, notes */
+function encodeOps(ops: readonly LedgerOp[]): string[] {
+  let [codes, orgs, ids, accounts, amounts, minimums, ttls, notes] = ['', '', '', '', '', '', '', '']
+  let comma = ''
+  for (const op of ops) {
+    const { code, amount, minimum, ttl, note } = spec(op)
+    codes += `${comma}${code}`
+    orgs += `${comma}${op.orgId}`
+    ids += `${comma}${op.id}`
+    accounts += `${comma}${'accountId' in op ? op.accountId : 'NULL'}`
+    amounts += `${comma}${amount(op)}`
+    minimums += `${comma}${minimum(op)}`
+    ttls += `${comma}${ttl(op)}`
+    notes += long(note(op))
+    comma = ','
+  }
+  return [...[codes, orgs, ids, accounts, amounts, minimums, ttls].map((column) => `{${column}}`), notes]
+}
 
-const RECEIPT_FIELDS: ReadonlyArray<(r: ReceiptRecord) => string> = [
-  (r) => r.id,
-  (r) => r.projectId,
-  (r) => r.apiKeyId,
-  (r) => r.runId ?? 'NULL',
-  (r) => quote(r.status),
-  (r) => quote(r.bucket),
-  (r) => quote(r.route),
-  (r) => quote(r.model),
-  (r) => String(r.chargeNano),
-  (r) => `"${isoTime(r.createdAtMs)}"`,
-]
+/** @returns numbers of the ops, then the columns of the receipts, the documents last */
+function encodeReceipts(ops: readonly LedgerOp[]): string[] {
+  let [numbers, ids, projects, keys, runs] = ['', '', '', '', '']
+  let [statuses, buckets, routes, models, charges, times, documents] = ['', '', '', '', '', '', '']
+  let comma = ''
+  for (let i = 0; i < ops.length; i++) {
+    const op = ops[i] as LedgerOp
+    const receipt: ReceiptRecord | undefined = 'receipt' in op ? op.receipt : undefined
+    if (receipt === undefined) continue
+    numbers += `${comma}${i + 1}`
+    ids += `${comma}${receipt.id}`
+    projects += `${comma}${receipt.projectId}`
+    keys += `${comma}${receipt.apiKeyId}`
+    runs += `${comma}${receipt.runId ?? 'NULL'}`
+    statuses += `${comma}${quote(receipt.status)}`
+    buckets += `${comma}${quote(receipt.bucket)}`
+    routes += `${comma}${quote(receipt.route)}`
+    models += `${comma}${quote(receipt.model)}`
+    charges += `${comma}${receipt.chargeNano}`
+    times += `${comma}"${isoTime(receipt.createdAtMs)}"`
+    documents += long(receipt.document)
+    comma = ','
+  }
+  const columns = [numbers, ids, projects, keys, runs, statuses, buckets, routes, models, charges, times]
+  return [...columns.map((column) => `{${column}}`), documents]
+}
 
 /** @returns the 21 parameters of APPLY_SQL */
 export function encodeBatch(processId: string, ops: readonly LedgerOp[]): string[] {
-  const indexes: number[] = []
-  const receipts: ReceiptRecord[] = []
-  for (let i = 0; i < ops.length; i++) {
-    const op = ops[i] as LedgerOp
-    if ('receipt' in op && op.receipt !== undefined) {
-      indexes.push(i + 1)
-      receipts.push(op.receipt)
-    }
-  }
-  return [
-    processId,
-    ...OP_FIELDS.map((field) => column(ops, field)),
-    joined(ops.map((op) => spec(op).note(op))),
-    `{${indexes.join(',')}}`,
-    ...RECEIPT_FIELDS.map((field) => `{${receipts.map(field).join(',')}}`),
-    joined(receipts.map((receipt) => receipt.document)),
-  ]
+  return [processId, ...encodeOps(ops), ...encodeReceipts(ops)]
 }
 
 export function decodeResults(verdicts: string, figures: string, count: number): OpResult[] {
