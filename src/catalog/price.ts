@@ -171,8 +171,9 @@ function quantityOf(usage: Usage, meter: Meter): number {
  * @throws RangeError for a sheet without a covering rate; AssertionFailed for a count that is no non-negative safe integer
  */
 export function priceUsage(sheet: PriceSheet, usage: Usage, context: PriceContext): PricedUsage {
-  const { admittedAtMs, serviceTier } = context
-  const rates = ratesFor(sheet, { admittedAtMs, serviceTier, totalInputTokens: totalInput(usage.counts) })
+  const { admittedAtMs, serviceTier, geography } = context
+  const totalInputTokens = totalInput(usage.counts)
+  const rates = ratesFor(sheet, { admittedAtMs, serviceTier, geography: geography ?? null, totalInputTokens })
   const lines: PricedLine[] = []
   let totalNano = 0n
   for (const meter of METERS) {
