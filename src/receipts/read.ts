@@ -188,8 +188,9 @@ async function readPage(database: Database, filter: ReceiptFilter) {
 
 interface TotalRow {
   readonly step: string | null
-  readonly bucket: string
-  readonly currency: string
+  /** Null for what was refused before a balance was chosen: it counts as a request of its step, and of no balance. */
+  readonly bucket: string | null
+  readonly currency: string | null
   readonly charged: bigint
   readonly requests: number
   readonly attempts: number
@@ -198,21 +199,18 @@ interface TotalRow {
 const RUN_SQL = `select r.document::json #>> '{run,step}' as step, r.bucket, a.currency, sum(r.charge)::bigint as charged,
     count(*)::int as requests, sum(json_array_length(r.document::json -> 'attempts'))::int as attempts
   from ledger.receipt r
-  join ledger.account a on a.org_id = r.org_id and a.bucket = r.bucket and a.kind = 'customer'
-  where r.run_id = $1 and r.org_id = $2 and r.bucket is not null
+  left join ledger.account a on a.org_id = r.org_id and a.bucket = r.bucket and a.kind = 'customer'
+  where r.run_id = $1 and r.org_id = $2
   group by 1, 2, 3 order by min(r.id::text), r.bucket`
 
 const RUN_HELD_SQL = `select a.bucket, a.currency, sum(h.amount)::bigint as held from ledger.hold h
   join ledger.account a on a.org_id = h.org_id and a.id = h.account_id
   where h.org_id = $2 and h.intent::json ->> 'runId' = $1::text group by a.bucket, a.currency`
 
-const totalOf = (row: TotalRow): BucketTotal => ({
-  bucket: row.bucket,
-  currency: row.currency,
-  chargedNano: row.charged,
-  heldNano: 0n,
-  requests: row.requests,
-})
+function totalsOf({ bucket, currency, charged, requests }: TotalRow): readonly BucketTotal[] {
+  if (bucket === null || currency === null) return []
+  return [{ bucket, currency, chargedNano: charged, heldNano: 0n, requests }]
+}
 
 function addTotal(totals: Map<string, BucketTotal>, more: BucketTotal): void {
   const known = totals.get(more.bucket)
@@ -234,7 +232,7 @@ async function readRunTotals(
     run.orgId,
   ])
   const totals = new Map<string, BucketTotal>()
-  for (const row of rows) addTotal(totals, totalOf(row))
+  for (const total of rows.flatMap(totalsOf)) addTotal(totals, total)
   for (const { bucket, currency, held: heldNano } of held)
     addTotal(totals, { bucket, currency, chargedNano: 0n, heldNano, requests: 0 })
   const steps = new Map<string | null, StepTotal>()
@@ -244,7 +242,7 @@ async function readRunTotals(
       name: row.step,
       requests: row.requests + (known?.requests ?? 0),
       attempts: row.attempts + (known?.attempts ?? 0),
-      totals: [...(known?.totals ?? []), totalOf(row)],
+      totals: [...(known?.totals ?? []), ...totalsOf(row)],
     })
   }
   return { totals: [...totals.values()], steps: [...steps.values()] }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { RunView } from '../../src/contract/index.ts'
 import { startForge, testConfig } from '../forge.ts'
 
 /** What the gateway does for agents, which name their session and try again by themselves. */
@@ -26,12 +27,22 @@ test("what is refused belongs to the run of the agent's session, as what is serv
     ['/v1/messages', account.key, messages('nothing'), CLAUDE, 'model_not_found', `claude-code ${SESSION}`],
     ['/v1/messages', poor.key, messages('m'), CLAUDE, 'insufficient_balance', `claude-code ${SESSION}`],
   ] as const
+  const runs: string[] = []
   for (const [path, key, body, headers, code, run] of cases) {
     const response = await forge.post(path, key, body, headers)
     await response.text()
     const receipt = await forge.receipt(response.headers.get('x-request-id'))
     assert.deepEqual([receipt.error?.code ?? null, receipt.run?.name], [code, run])
+    runs.push(receipt.run?.id ?? '')
   }
+  const response = await fetch(`${forge.url}/api/v1/runs/${runs[1]}`, {
+    headers: { authorization: `Bearer ${account.key}` },
+  })
+  const { totals, steps } = (await response.json()) as RunView
+  const [step, ...others] = steps
+  assert.deepEqual([step?.requests, step?.attempts, others], [2, 1, []], 'both are requests of the run')
+  assert.deepEqual([Object.keys(totals), totals['rmb']?.requests], [['rmb'], 1], 'one was paid')
+  assert.deepEqual(step?.totals, totals)
   await forge.settled()
   await forge.audit()
 })
