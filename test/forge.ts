@@ -114,7 +114,8 @@ const SUFFIXES: Readonly<Record<string, string>> = {
   gemini: '/v1beta',
 }
 
-function withSandbox(config: object, sandbox: Sandbox): string {
+/** The text of a forge.yaml, with the sandbox's addresses in it. */
+export function withSandbox(config: object, sandbox: Sandbox): string {
   return JSON.stringify(config, function (this: { protocol?: string }, key, value: unknown) {
     if (key !== 'base_url' || typeof value !== 'string' || !value.startsWith('sandbox')) return value
     const switches = value.slice('sandbox:'.length)

@@ -64,7 +64,7 @@ export interface Client {
 }
 
 /** Models by the channel that serves them; the sandbox thinks, signs and counts as their names make it. */
-const MODELS: Readonly<Record<Upstream, string>> = {
+export const MODELS: Readonly<Record<Upstream, string>> = {
   openai: 'deepseek-v4-reasoner',
   'openai-responses': 'gpt-5.5',
   anthropic: 'claude-sonnet-5',
