@@ -37,7 +37,10 @@ export function wireError(fault: Fault, exchange: Exchange, receipt: boolean): W
   }
 }
 
-/** The AI SDK (`ai-sdk-provider-utils/5`, `ai-sdk/openai/4`) tries again after any 429 and heeds neither code nor `x-should-retry`; it stops on 402. */
+/**
+ * The AI SDK (`ai-sdk-provider-utils/5`, `ai-sdk/openai/4`) tries again after any 429 and heeds neither code nor
+ * `x-should-retry`; it stops on 402.
+ */
 const HEEDS_STATUS_ONLY = /\bai-sdk[/-]/
 
 /** OpenAI's own clients stop on 429 `insufficient_quota`, so that is what its formats answer; others need our own. */
