@@ -178,14 +178,18 @@ async function record(): Promise<string> {
 
 /** The story without what differs from run to run. */
 function story(page: string): string {
-  return page
-    .replace(/\b(org|prj|key|req|run|pv)_[0-9a-z]{26}/g, '$1_…')
-    .replace(/sk-tf-[\w-]+/g, 'sk-tf-…')
-    .replace(/operator\/[\w-]+/g, 'operator/…')
-    .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, '…')
-    .replace(/\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d+)?(Z| UTC)?/g, '…')
-    .replace(/\d+(\.\d+)? ?(ms|s)\b/g, '…')
-    .replace(/-{3,}|─{3,}| {2,}/g, ' ')
+  return (
+    page
+      .replace(/\b(org|prj|key|req|run|pv)_[0-9a-z]{26}/g, '$1_…')
+      .replace(/sk-tf-[\w-]+/g, 'sk-tf-…')
+      .replace(/operator\/[\w-]+/g, 'operator/…')
+      .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, '…')
+      .replace(/\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d+)?(Z| UTC)?/g, '…')
+      .replace(/\d+(\.\d+)? ?(ms|s)\b/g, '…')
+      // The last column of the attempts, whose unit is in its head.
+      .replace(/ (yes|no): (.*?) +\d+$/gm, ' $1: $2 …')
+      .replace(/-{3,}|─{3,}| {2,}/g, ' ')
+  )
 }
 
 const page = await record()
