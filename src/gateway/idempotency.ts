@@ -58,6 +58,8 @@ interface Row {
   readonly answer: Buffer | null
   readonly stored: boolean
   readonly alive: boolean
+  /** Its receipt is written, and it began long ago: the answer should have been kept by now. */
+  readonly long_ended: boolean | null
   readonly receipt_status: string | null
   readonly charge: bigint | null
 }
@@ -66,7 +68,8 @@ const CLAIM_SQL = `insert into gateway.idempotency (org_id, project_id, key_sha2
   values ($1, $2, $3, $4, $5, $6) on conflict do nothing returning request_id`
 
 const READ_SQL = `select i.request_id, i.body_sha256, i.status, i.headers, i.answer, i.stored_at is not null as stored,
-    p.beat_at > clock_timestamp() - interval '15 seconds' as alive, r.status as receipt_status, r.charge
+    p.beat_at > clock_timestamp() - interval '15 seconds' as alive, r.status as receipt_status, r.charge,
+    r.created_at < clock_timestamp() - interval '60 seconds' as long_ended
   from gateway.idempotency i
   left join ledger.process p on p.id = i.process_id
   left join ledger.receipt r on r.org_id = i.org_id and r.id = i.request_id
@@ -153,7 +156,7 @@ class DatabaseIdempotency implements Idempotency {
     if (answer !== null) return { kind: 'replay', answer }
     if (row.stored) return { kind: 'refused', fault: lost(row) }
     // Not ended, or ended just now by a process that is about to keep the answer.
-    if (row.receipt_status === null || row.alive === true) return { kind: 'refused', fault: inProgress }
+    if (row.receipt_status === null || (row.alive === true && row.long_ended !== true)) return { kind: 'refused', fault: inProgress }
     if ((row.charge ?? 0n) !== 0n) return { kind: 'refused', fault: lost(row) }
     const values = [...place, row.request_id, claim.requestId, this.processId]
     const taken = await this.database.maybeOne(TAKE_OVER_SQL, values)
