@@ -45,9 +45,10 @@ test('redacting any text takes a moment and leaves no secret', () => {
     'sk-'.repeat(3e5),
     'bearer '.repeat(1e5),
   ]) {
+    // Linear, it takes some milliseconds; with backtracking that grows with the square, hours.
     const startedMs = performance.now()
     redact(text, [secret])
-    assert.ok(performance.now() - startedMs < 100)
+    assert.ok(performance.now() - startedMs < 10_000)
   }
 })
 
