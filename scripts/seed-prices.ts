@@ -97,6 +97,26 @@ function withExtra(price: JsonObject, entry: SeedEntry): JsonObject {
   return { ...merged, above: Object.fromEntries(tiers) as JsonObject }
 }
 
+/** Tokens cost more there; a search does not. */
+function withPlace(price: JsonObject, entry: SeedEntry): JsonObject {
+  const { placed } = entry
+  if (placed === undefined) return price
+  const tokens = Object.entries(price).filter(([, unit]) => typeof unit === 'string')
+  const rates = Object.fromEntries(
+    tokens
+      .filter(([name]) => !NOT_MONEY.includes(name))
+      .map(([name, unit]) => [name, placedDecimal(String(unit), placed.percent)]),
+  )
+  return { ...price, service_tiers: { [placed.place]: rates } }
+}
+
+/** Exact: a price of six decimals times a percentage has eight. */
+function placedDecimal(usd: string, percent: bigint): string {
+  const micro = parseDecimal(usd, 6)
+  if (micro === null) throw new RangeError(`${usd} is no price of at most six decimals`)
+  return formatDecimal(micro * percent, 8)
+}
+
 /** The order in which a price is read; tiers and windows come last. */
 const MEMBER_ORDER: readonly string[] = [
   'currency',
@@ -148,7 +168,7 @@ function usdSource(entry: SeedEntry): JsonObject {
 /** What the file of an entry has to say about prices, worked out from its sources. */
 export function priceParts(entry: SeedEntry, readPackage: PackageReader = packagePrices): PriceParts {
   const usd = ('list' in entry.usd ? [entry.usd.list.price] : readPackage(entry.usd.package)).map((price) =>
-    withExtra(price, entry),
+    withPlace(withExtra(price, entry), entry),
   )
   const extra = entry.extra
   return {
@@ -159,6 +179,7 @@ export function priceParts(entry: SeedEntry, readPackage: PackageReader = packag
     ),
     sources: {
       reference_price: usdSource(entry),
+      ...(entry.placed === undefined ? {} : { service_tiers: { ...entry.placed.source } }),
       ...(extra === undefined ? {} : { extra_meters: { meters: Object.keys(extra.rates), ...extra.source } }),
       ordinary_price:
         entry.cny === 'example'

@@ -45,6 +45,25 @@ interface ExtraMeters {
   readonly above?: Readonly<Record<string, JsonObject>>
 }
 
+/** A surcharge on every token for computing in one place. */
+export interface PlaceSurcharge {
+  readonly source: Source
+  /** The rate's name in `service_tiers`, as the provider's answer names the place. */
+  readonly place: string
+  readonly percent: bigint
+}
+
+/** Anthropic's `inference_geo`: from Opus 4.6 and Sonnet 4.6 on; older models refuse it. */
+export const US_ONLY: PlaceSurcharge = {
+  place: 'us',
+  percent: 110n,
+  source: {
+    from: 'US inference: 1.1x pricing multiplier',
+    date: CATALOG_DATE,
+    url: 'https://docs.aws.amazon.com/claude-platform/latest/userguide/data-residency.html',
+  },
+}
+
 export interface SeedEntry {
   /** Folder under seed/models. */
   readonly vendor: string
@@ -53,6 +72,7 @@ export interface SeedEntry {
   readonly usd: { readonly package: string } | { readonly list: ListPrice }
   readonly cny: 'example' | { readonly list: ListPrice }
   readonly extra?: ExtraMeters
+  readonly placed?: PlaceSurcharge
 }
 
 /** Where a reader checks the reference prices of a package provider. */
@@ -135,8 +155,14 @@ function gptWithLongCache(model: string, write: string, writeAbove272k: string):
     },
   }
 }
-function claude(model: string): SeedEntry {
-  return { vendor: 'anthropic', model, usd: { package: `anthropic/${model}` }, cny: 'example' }
+function claude(model: string, placed?: PlaceSurcharge): SeedEntry {
+  const entry = {
+    vendor: 'anthropic',
+    model,
+    usd: { package: `anthropic/${model}` },
+    cny: 'example',
+  } as const
+  return placed === undefined ? entry : { ...entry, placed }
 }
 function gemini(model: string): SeedEntry {
   return { vendor: 'google', model, usd: { package: `google/${model}` }, cny: 'example' }
@@ -166,11 +192,11 @@ export const SEED_ENTRIES: readonly SeedEntry[] = [
   gpt('gpt-4.1'),
   gpt('gpt-4o'),
   gpt('gpt-4o-mini'),
-  claude('claude-fable-5-1'),
-  claude('claude-opus-5-5'),
-  claude('claude-opus-5'),
-  claude('claude-sonnet-5'),
-  claude('claude-sonnet-4-6'),
+  claude('claude-fable-5-1', US_ONLY),
+  claude('claude-opus-5-5', US_ONLY),
+  claude('claude-opus-5', US_ONLY),
+  claude('claude-sonnet-5', US_ONLY),
+  claude('claude-sonnet-4-6', US_ONLY),
   claude('claude-sonnet-4-5'),
   claude('claude-haiku-4-5'),
   gemini('gemini-3.1-pro-preview'),

@@ -89,7 +89,7 @@ function checkWindow(value: Json, what: string): void {
 function checkPrice(value: Json | undefined, what: string): void {
   let last = ''
   for (const [at, price] of list(value).entries()) {
-    const { currency, effective_from, above, windows, ...rates } = object(price, what)
+    const { currency, effective_from, above, windows, service_tiers: services, ...rates } = object(price, what)
     if (currency !== undefined) assert.equal(currency, 'USD', what)
     if (at > 0) assert.match(String(effective_from), /^\d{4}-\d{2}-\d{2}T00:00:00Z$/, what)
     if (effective_from !== undefined) {
@@ -101,6 +101,14 @@ function checkPrice(value: Json | undefined, what: string): void {
     for (const [start, tier] of Object.entries(above === undefined ? {} : object(above, what))) {
       assert.match(start, /^[1-9]\d*$/, what)
       checkRates(object(tier, what), `${what} above ${start}`)
+    }
+    for (const [name, tier] of Object.entries(services === undefined ? {} : object(services, what))) {
+      const placed = object(tier, `${what} ${name}`)
+      checkRates(placed, `${what} ${name}`)
+      for (const meter of TOKEN_METERS.filter((meter) => meter in rates)) {
+        const surcharged = money(placed[meter], `${what} ${name} ${meter}`)
+        assert.equal(surcharged * 100n, money(rates[meter], what) * 110n, `${what} ${name} ${meter}`)
+      }
     }
     for (const window of list(windows)) checkWindow(window, `${what} window`)
   }
