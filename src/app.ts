@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
 import { type Api, createApi, type Metric } from './api/index.ts'
 import { type Catalog, loadPriceVersion, openCatalog } from './catalog/index.ts'
@@ -179,14 +180,27 @@ async function buildParts(options: AppOptions): Promise<Parts> {
   return { pools, writer, accounts, tenancy, catalog, gateway, recovery, ids }
 }
 
+/** On top of the patience with requests. A statement that is running may take so long. */
+const LEDGER_PATIENCE_MS = 10_000
+
+/** A database that does not come back may not keep the process for ever: recovery ends what it leaves. */
+async function drainWithin(writer: LedgerWriter, patienceMs: number, log: Log): Promise<void> {
+  const late = sleep(patienceMs, 'late' as const, { ref: false })
+  if ((await Promise.race([writer.drain(), late])) !== 'late') return
+  log.error(
+    { ops: writer.depth },
+    'the ledger did not answer before the end; recovery settles what these requests held',
+  )
+}
+
 /** In the order of what leans on what: callers first, then requests, then money, then connections. */
-async function closeParts(parts: Parts, api: Api, patienceMs: number): Promise<void> {
+async function closeParts(parts: Parts, api: Api, patienceMs: number, log: Log): Promise<void> {
   const { pools, writer, tenancy, catalog, gateway, recovery } = parts
   const closed = api.close(patienceMs + 5_000, patienceMs)
   await gateway.drain(patienceMs)
   await closed
   await recovery.close()
-  await writer.drain()
+  await drainWithin(writer, patienceMs + LEDGER_PATIENCE_MS, log)
   await gateway.close()
   await catalog.close()
   await tenancy.close()
@@ -226,7 +240,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
     audit,
     close(patienceMs) {
       leaving = true
-      return closeParts(parts, api, patienceMs)
+      return closeParts(parts, api, patienceMs, options.log)
     },
   }
 }

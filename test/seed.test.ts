@@ -89,7 +89,14 @@ function checkWindow(value: Json, what: string): void {
 function checkPrice(value: Json | undefined, what: string): void {
   let last = ''
   for (const [at, price] of list(value).entries()) {
-    const { currency, effective_from, above, windows, service_tiers: services, ...rates } = object(price, what)
+    const {
+      currency,
+      effective_from,
+      above,
+      windows,
+      service_tiers: services,
+      ...rates
+    } = object(price, what)
     if (currency !== undefined) assert.equal(currency, 'USD', what)
     if (at > 0) assert.match(String(effective_from), /^\d{4}-\d{2}-\d{2}T00:00:00Z$/, what)
     if (effective_from !== undefined) {
