@@ -1,4 +1,5 @@
 import { BUILT_IN_BUCKETS, type Policy, type RouteType } from '../contract/index.ts'
+import { platformBaseUrl } from './platform-address.ts'
 import type { WrittenPrice } from './price-schema.ts'
 import type { Bucket, Channel, DatedSheet, PriceSheet } from './types.ts'
 import type { WrittenFile, WrittenModelBase, WrittenRouteBase } from './yaml-schema.ts'
@@ -58,10 +59,13 @@ export function configOf(written: WrittenFile): ForgeConfig {
       name,
       publicName: channel.public_name ?? name,
       protocol: channel.protocol,
-      baseUrl: channel.base_url,
+      baseUrl:
+        channel.base_url ??
+        (channel.platform == null ? '' : platformBaseUrl(channel.platform, channel.protocol)),
       apiKey: channel.api_key ?? '',
       timeouts: channel.timeouts,
       sandbox: channel.sandbox ?? false,
+      ...(channel.platform == null ? {} : { platform: channel.platform }),
     })),
     models: Object.entries(written.models ?? {}).map(([name, model]) => ({
       ...modelOf(name, model),

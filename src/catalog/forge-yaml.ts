@@ -1,9 +1,10 @@
 import { type ConfigFault, faultAt } from './fault.ts'
 import { configOf, type ForgeConfig } from './forge-config.ts'
-import { isTreeMap, referenceFaults } from './references.ts'
+import { SECRET_SETTINGS } from './platform-schema.ts'
+import { referenceFaults } from './references.ts'
 import { fileSchema } from './yaml-schema.ts'
 import { faultsOf, PARSE } from './yaml-schema-parts.ts'
-import { type Environment, readTree, type Tree } from './yaml-tree.ts'
+import { type Environment, isTreeMap, readTree, type Tree } from './yaml-tree.ts'
 
 export type ParsedForgeYaml =
   | { readonly ok: true; readonly config: ForgeConfig }
@@ -39,9 +40,10 @@ function distinct(faults: readonly ConfigFault[]): ConfigFault[] {
 
 function secretsOf(tree: Tree, filledIn: ReadonlySet<string>): string[] {
   const channels = isTreeMap(tree) ? tree['channels'] : null
-  const keys = Object.values(isTreeMap(channels) ? channels : {}).map((channel) =>
-    isTreeMap(channel) ? channel['api_key'] : null,
-  )
+  const keys = Object.values(isTreeMap(channels) ? channels : {}).flatMap((channel) => {
+    const { api_key: key, platform } = isTreeMap(channel) ? channel : {}
+    return [key, ...(isTreeMap(platform) ? SECRET_SETTINGS.map((name) => platform[name]) : [])]
+  })
   return [...filledIn, ...keys].filter(
     (value) => typeof value === 'string' && value.length >= SECRET_LENGTH_MIN,
   ) as string[]

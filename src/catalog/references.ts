@@ -1,7 +1,8 @@
 import { BUILT_IN_BUCKETS, ROUTE_TYPES } from '../contract/index.ts'
 import { type ConfigFault, faultAt, nearestName, type Path, shorten } from './fault.ts'
+import { platformFaults } from './platform-faults.ts'
 import { NAMES } from './yaml-schema-parts.ts'
-import { NumberLiteral, type Tree, type TreeMap } from './yaml-tree.ts'
+import { isTreeMap, NumberLiteral, type Tree, type TreeMap } from './yaml-tree.ts'
 
 /**
  * What the schema cannot see: names, and whether what is named exists. Works on the plain tree and skips whatever has
@@ -81,10 +82,6 @@ function skeleton(name: string): string {
     .replaceAll('_', '-')
 }
 
-export function isTreeMap(tree: Tree | undefined): tree is TreeMap {
-  return typeof tree === 'object' && tree !== null && !Array.isArray(tree) && !(tree instanceof NumberLiteral)
-}
-
 function mapAt(tree: Tree | undefined): TreeMap {
   return isTreeMap(tree) ? tree : {}
 }
@@ -162,6 +159,7 @@ function channelFaults(channels: TreeMap): ConfigFault[] {
       'a channel’s name is letters, digits, ., _ and -, at most 64',
     ),
     ...sameNameFaults(names, ['channels'], folded),
+    ...Object.entries(channels).flatMap(([name, channel]) => platformFaults(channel, ['channels', name])),
   ]
   const own = channels[SANDBOX_CHANNEL]
   if (own !== undefined && mapAt(own)['sandbox'] !== true)

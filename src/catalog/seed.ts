@@ -2,12 +2,12 @@ import { glob, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type ConfigFault, faultAt, faultText } from './fault.ts'
 import { type ConfigModel, modelOf, routeOf } from './forge-config.ts'
-import { isTreeMap, referenceFaults, SANDBOX_CHANNEL } from './references.ts'
+import { referenceFaults, SANDBOX_CHANNEL } from './references.ts'
 import type { CatalogWarning } from './snapshot.ts'
 import type { Bucket, Channel } from './types.ts'
 import { seedSchema } from './yaml-schema.ts'
 import { faultsOf, PARSE } from './yaml-schema-parts.ts'
-import { readTree } from './yaml-tree.ts'
+import { isTreeMap, readTree } from './yaml-tree.ts'
 
 /** The starter catalog: what can be tried at once, without a key to any provider. */
 export interface Seed {

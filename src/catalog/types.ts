@@ -73,7 +73,47 @@ export interface Channel {
   readonly timeouts: ChannelTimeouts
   /** True for the built-in sandbox upstream: no model answers there. */
   readonly sandbox: boolean
+  /** The cloud that the channel is reached through; absent: the provider itself. */
+  readonly platform?: PlatformSettings
 }
+
+export interface BedrockSettings {
+  readonly kind: 'bedrock'
+  readonly region: string
+  /** To sign with; null where the channel's own key is a Bedrock API key. */
+  readonly keys: {
+    readonly accessKeyId: string
+    readonly secretAccessKey: string
+    readonly sessionToken: string | null
+  } | null
+}
+
+export interface VertexSettings {
+  readonly kind: 'vertex'
+  readonly project: string
+  readonly location: string
+  readonly credentials: GoogleCredentials
+}
+
+export type GoogleCredentials =
+  /** Whatever account the machine runs as, asked of Google's metadata server. */
+  | { readonly type: 'attached' }
+  | {
+      readonly type: 'service_account'
+      readonly clientEmail: string
+      readonly privateKey: string
+      readonly privateKeyId: string | null
+      readonly tokenUri: string
+    }
+  | {
+      readonly type: 'authorized_user'
+      readonly clientId: string
+      readonly clientSecret: string
+      readonly refreshToken: string
+      readonly tokenUri: string
+    }
+
+export type PlatformSettings = BedrockSettings | VertexSettings
 
 export interface RouteChannel {
   readonly channel: Channel

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { CHANNEL_PROTOCOLS, POLICIES, ROUTE_TYPES } from '../contract/index.ts'
+import { platformSchema } from './platform-schema.ts'
 import { currencyCode, referencePrice, routePrice } from './price-schema.ts'
 import { closed, integer } from './yaml-schema-parts.ts'
 
@@ -51,8 +52,10 @@ export const bucketSchema = closed({ currency: currencyCode, name: text.nullish(
 
 export const channelSchema = closed({
   protocol: z.enum(CHANNEL_PROTOCOLS),
-  base_url: baseUrl,
+  /** Only a platform has an address of its own (platform-faults.ts). */
+  base_url: baseUrl.nullish(),
   api_key: apiKey.nullish(),
+  platform: platformSchema.nullish(),
   public_name: text.nullish(),
   timeouts,
   sandbox: z.boolean().nullish(),

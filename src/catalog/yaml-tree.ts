@@ -66,6 +66,10 @@ const SYNTAX: Readonly<Record<string, string>> = {
   UNEXPECTED_TOKEN: 'something stands here that YAML does not allow',
 }
 
+export function isTreeMap(tree: Tree | undefined): tree is TreeMap {
+  return typeof tree === 'object' && tree !== null && !Array.isArray(tree) && !(tree instanceof NumberLiteral)
+}
+
 /** `$${NAME}` writes `${NAME}` itself. */
 const PLACEHOLDER = /\$?\$\{([^}]*)(\}?)/g
 const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/

@@ -66,6 +66,10 @@ export type Meter = (typeof METERS)[number]
 export const CHANNEL_PROTOCOLS = ['openai', 'openai-responses', 'anthropic', 'gemini'] as const
 export type ChannelProtocol = (typeof CHANNEL_PROTOCOLS)[number]
 
+/** Clouds that models are reached through, with paths, credentials and framing of their own around the same formats. */
+export const PLATFORM_KINDS = ['bedrock', 'vertex'] as const
+export type PlatformKind = (typeof PLATFORM_KINDS)[number]
+
 export const ENDPOINTS = [
   'openai.chat_completions',
   'openai.responses',

@@ -1,4 +1,5 @@
 import type { Dispatcher } from 'undici'
+import type { Unframer } from '../platforms/index.ts'
 import type { FeedResult } from '../protocols/index.ts'
 import type { CallOptions, CallResult, UpstreamCall } from './call.ts'
 import { failedAnswer, failedTransport, readRetryAfterMs, secretsOf, transportCode } from './classify.ts'
@@ -14,6 +15,7 @@ import { joinPaths } from './wire.ts'
  */
 
 const NO_BYTES = Buffer.alloc(0)
+const BAD_FRAME = { ok: false, reason: 'bad_frame' } as const
 const ERROR_BODY_MAX = 64 * 1024
 const ANSWER_MAX = 64 * 1024 * 1024
 /** How long a caller who left is waited for in what costs nothing more: the rest of what the model has already ended. */
@@ -44,6 +46,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
   private wasWhole = false
   private delivery: Delivery | null = null
   private firstEvent: Buffer | null = null
+  private unframer: Unframer | null = null
 
   constructor(options: CallOptions) {
     this.options = options
@@ -115,7 +118,8 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
     this.headers = headers
     const type = headers['content-type']
     this.contentType = (Array.isArray(type) ? type[0] : type) ?? ''
-    const isStream = this.contentType.startsWith('text/event-stream')
+    this.unframer = this.options.platform?.unframer(this.contentType) ?? null
+    const isStream = this.unframer !== null || this.contentType.startsWith('text/event-stream')
     if (!this.accepted()) this.mode = 'error'
     else if (isStream && this.options.streamed) {
       this.mode = 'stream'
@@ -128,7 +132,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
     if (this.settled) return
     this.bytesRead += chunk.length
     this.time.touch()
-    if (this.mode === 'stream') this.pass(this.delivery?.reader.feed(chunk))
+    if (this.mode === 'stream') this.feed(chunk)
     else if (this.bytesRead <= (this.mode === 'error' ? ERROR_BODY_MAX : ANSWER_MAX)) this.chunks.push(chunk)
     else if (this.mode === 'error') this.endError()
     else this.finish(failedTransport('answer_too_large', false, this.status))
@@ -156,12 +160,14 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
 
   private endError(): void {
     const text = Buffer.concat(this.chunks).toString('utf8')
-    const { message, code } = this.options.protocol.readError(text)
+    const refusal = this.options.platform?.readRefusal(this.headers, text) ?? null
+    const { message, code } = refusal ?? this.options.protocol.readError(text)
     this.finish(
       failedAnswer({
         status: this.status,
         message,
         upstreamCode: code,
+        channelFault: refusal?.channelFault ?? null,
         secrets: secretsOf(this.options.channel),
         retryAfterMs: readRetryAfterMs(this.headers, this.options.clock.nowMs()),
       }),
@@ -219,6 +225,13 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
     const end = this.delivery?.end() ?? null
     if (end !== null) this.write(end)
     this.finish({ kind: 'served', reading: this.reading() })
+  }
+
+  private feed(chunk: Buffer): void {
+    const bytes = this.unframer === null ? chunk : this.unframer.feed(chunk)
+    // Of what the reader has seen, as its own figures are.
+    this.bytesRead += (bytes?.length ?? 0) - chunk.length
+    this.pass(bytes === null ? BAD_FRAME : this.delivery?.reader.feed(bytes))
   }
 
   private pass(result: FeedResult | undefined): void {

@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { Channel } from '../catalog/index.ts'
 import type { Clock, Json, JsonObject } from '../kernel/index.ts'
+import type { Platform } from '../platforms/index.ts'
 import type { Protocol, StreamCut, WireError } from '../protocols/index.ts'
 import type { Delivery } from './delivery.ts'
 import type { AttemptOutcome, Reading } from './types.ts'
@@ -15,6 +16,8 @@ export interface CallOptions {
   readonly streamed: boolean
   /** The format the upstream speaks. */
   readonly protocol: Protocol
+  /** The cloud it is reached through; null for the provider itself. */
+  readonly platform: Platform | null
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
   /** How a stream reaches the caller; made when the stream begins. */

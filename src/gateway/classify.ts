@@ -31,6 +31,8 @@ const SECRETS: ReadonlyArray<readonly [RegExp, string]> = [
   [/\b(?:sk|pk|key|tok|rk|gsk|xai|AIza)[-_][\w-]{6,}/gi, '[redacted]'],
   [/\bAIza[\w-]{10,}/g, '[redacted]'],
   [/\bbearer\s+\S+/gi, 'Bearer [redacted]'],
+  [/\b(?:AKIA|ASIA)[A-Z0-9]{8,}\b/g, '[redacted]'],
+  [/\barn:aws[\w-]*:[^\s"')]+/gi, '[address]'],
   [/https?:\/\/[^\s"')]+/gi, '[address]'],
   [/\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?\b/g, '[address]'],
 ]
@@ -38,7 +40,13 @@ const SECRETS: ReadonlyArray<readonly [RegExp, string]> = [
 /** What must not reach a customer in an upstream's words: its key, and where it is. */
 export function secretsOf(channel: Channel): readonly string[] {
   const { host, hostname } = new URL(channel.baseUrl)
-  return [channel.apiKey, host, hostname]
+  return [channel.apiKey, host, hostname, ...textsIn(channel.platform)]
+}
+
+/** Account, project and place are in the settings of a platform as well as its keys. */
+function textsIn(value: unknown): string[] {
+  if (typeof value === 'string') return [value]
+  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(textsIn) : []
 }
 
 export function redact(message: string, secrets: readonly string[] = []): string {
@@ -85,11 +93,14 @@ export function failedAnswer(input: {
   readonly message: string
   readonly secrets: readonly string[]
   readonly retryAfterMs: number | null
+  /** The attempt's code where a platform says that its channel is at fault, whatever the status. */
+  readonly channelFault?: string | null
 }): Failed {
   const { status, message, secrets, retryAfterMs } = input
-  const ours = input.upstreamCode !== null && CHANNEL_FAULT_CODES.has(input.upstreamCode)
+  const known = input.upstreamCode !== null && CHANNEL_FAULT_CODES.has(input.upstreamCode)
+  const fault = known ? 'upstream_unauthorized' : (input.channelFault ?? null)
   const final =
-    CALLER_FAULTS.has(status) && !ours
+    CALLER_FAULTS.has(status) && fault === null
       ? {
           status: status === 413 ? 413 : 400,
           message: redact(message === '' ? `the provider answered ${status}` : message, secrets),
@@ -98,9 +109,7 @@ export function failedAnswer(input: {
   return {
     kind: 'failed',
     status,
-    code: ours
-      ? 'upstream_unauthorized'
-      : (CODES[status] ?? (status >= 500 ? 'server_error' : 'unexpected_status')),
+    code: fault ?? CODES[status] ?? (status >= 500 ? 'server_error' : 'unexpected_status'),
     final,
     timeout: status === 408 || status === 504,
     overloaded: status === 429 || status === 503 || status === 529,

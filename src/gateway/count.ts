@@ -58,8 +58,10 @@ function nativeChannel(
   if (!order.ok) return null
   const channels = order.routes.flatMap((route) => route.channels)
   return (
-    channels.find(({ target }) => formatOf(target.channel.protocol, 'generate')?.name === name)?.target ??
-    null
+    channels.find(
+      ({ target }) =>
+        target.channel.platform === undefined && formatOf(target.channel.protocol, 'generate')?.name === name,
+    )?.target ?? null
   )
 }
 

@@ -2,6 +2,7 @@ import type { Catalog } from '../catalog/index.ts'
 import type { Database } from '../db/index.ts'
 import type { Clock, IdSource, Log } from '../kernel/index.ts'
 import type { AccountBook, LedgerWriter } from '../ledger/index.ts'
+import type { Platforms } from '../platforms/index.ts'
 import type { Tenancy } from '../tenancy/index.ts'
 import type { UpstreamCall } from './call.ts'
 import type { Idempotency } from './idempotency.ts'
@@ -19,6 +20,7 @@ export interface GatewayDeps {
   readonly tenancy: Pick<Tenancy, 'findKey' | 'touch' | 'openRun'>
   readonly catalog: Pick<Catalog, 'snapshot'>
   readonly upstreams: Upstreams
+  readonly platforms: Platforms
   readonly idempotency: Idempotency
   readonly openHolds: OpenHolds
   readonly outages: Outages

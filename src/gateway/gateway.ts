@@ -4,6 +4,7 @@ import { type Fault, fault } from '../contract/index.ts'
 import { type Database, isConnectionLoss } from '../db/index.ts'
 import { type Clock, errorText, formatId, type IdSource, type Log, type Uuid } from '../kernel/index.ts'
 import type { AbandonedHold, AccountBook, LedgerWriter } from '../ledger/index.ts'
+import { createPlatforms } from '../platforms/index.ts'
 import type { Tenancy } from '../tenancy/index.ts'
 import { faultAnswer, sendFault } from './answer.ts'
 import { type Counters, createCounters, type GatewayDeps } from './deps.ts'
@@ -107,6 +108,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   const deps: GatewayDeps = {
     ...options,
     upstreams: createUpstreams(),
+    platforms: createPlatforms(options.clock),
     idempotency: createIdempotency(database, processId, log),
     openHolds: createOpenHolds(writer, onLost),
     outages: createOutages(options.clock),

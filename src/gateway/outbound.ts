@@ -1,10 +1,14 @@
 import type { CatalogModel, RouteChannel } from '../catalog/index.ts'
 import { type Fault, fault } from '../contract/index.ts'
+import type { JsonObject } from '../kernel/index.ts'
+import type { BodyChange, PlainCall, Platform, PlatformCall, Platforms } from '../platforms/index.ts'
 import {
   type DecodeResult,
   type EncodeResult,
+  type MemberChange,
   type NeutralRequest,
   type Protocol,
+  rewriteMembers,
   spliceMembers,
 } from '../protocols/index.ts'
 import type { Inbound } from './types.ts'
@@ -15,17 +19,18 @@ import { formatOf } from './wire.ts'
  * translated. Decoding is done once a request, however many channels are tried.
  */
 
-export type Prepared =
-  | {
-      readonly ok: true
-      readonly protocol: Protocol
-      readonly path: string
-      readonly headers: Readonly<Record<string, string>>
-      readonly body: Buffer
-      /** Members of the request that the channel's format cannot carry. */
-      readonly dropped: readonly string[]
-    }
-  | { readonly ok: false; readonly fault: Fault }
+export interface PreparedCall {
+  readonly protocol: Protocol
+  /** The cloud that carries it; null for the provider itself. */
+  readonly platform: Platform | null
+  readonly path: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Buffer
+  /** Members of the request that the channel's format cannot carry. */
+  readonly dropped: readonly string[]
+}
+
+export type Prepared = ({ readonly ok: true } & PreparedCall) | { readonly ok: false; readonly fault: Fault }
 
 function untranslatable(
   problem: { readonly param: string; readonly problem: string },
@@ -48,14 +53,34 @@ function forwarded(inbound: Inbound, protocol: Protocol): Record<string, string>
   return headers
 }
 
+function shape(platform: Platform | null, protocol: Protocol, call: PlainCall): PlatformCall | null {
+  return platform?.shapes[protocol.name]?.(call) ?? null
+}
+
+function written(changes: readonly BodyChange[]): MemberChange[] {
+  return changes.map(({ name, value }) => ({ name, json: value === null ? null : JSON.stringify(value) }))
+}
+
+function changed(body: JsonObject, changes: readonly BodyChange[]): JsonObject {
+  if (changes.length === 0) return body
+  const members = new Map(Object.entries(body))
+  for (const { name, value } of changes) {
+    if (value === null) members.delete(name)
+    else members.set(name, value)
+  }
+  return Object.fromEntries(members)
+}
+
 export class Outbound {
   private readonly inbound: Inbound
   private readonly model: CatalogModel
+  private readonly platforms: Platforms
   private decoded: DecodeResult<NeutralRequest> | null = null
 
-  constructor(inbound: Inbound, model: CatalogModel) {
+  constructor(inbound: Inbound, model: CatalogModel, platforms: Platforms) {
     this.inbound = inbound
     this.model = model
+    this.platforms = platforms
   }
 
   /** Null when the channel can be asked; else why its format cannot express the request. */
@@ -68,7 +93,9 @@ export class Outbound {
   }
 
   private formatOf(target: RouteChannel): Protocol | null {
-    return formatOf(target.channel.protocol, this.inbound.exchange.call.operation)
+    const protocol = formatOf(target.channel.protocol, this.inbound.exchange.call.operation)
+    const shapes = this.platforms.of(target.channel)?.shapes
+    return protocol === null || shapes === undefined || shapes[protocol.name] !== undefined ? protocol : null
   }
 
   private unable(target: RouteChannel): Fault {
@@ -92,27 +119,32 @@ export class Outbound {
       withoutUsage,
     }
     const headers = protocol.callHeaders(target.channel.apiKey)
+    const platform = this.platforms.of(target.channel)
     if (protocol.name === exchange.call.protocol.name) {
-      const path = protocol.callPath(call, facts)
-      const body = spliceMembers(bytes, spans, protocol.passEdits(facts, call))
-      return {
-        ok: true,
-        protocol,
-        path,
+      const plain = {
+        path: protocol.callPath(call, facts),
         headers: { ...headers, ...forwarded(this.inbound, protocol) },
-        body,
-        dropped: [],
       }
+      const edits = protocol.passEdits(facts, call)
+      const shaped = shape(platform, protocol, { ...call, ...plain, body: this.inbound.body })
+      const body =
+        shaped === null
+          ? spliceMembers(bytes, spans, edits)
+          : rewriteMembers(bytes, spans, [...edits, ...written(shaped.changes)])
+      const { path, headers: sent } = shaped ?? plain
+      return { ok: true, protocol, platform, path, headers: sent, body, dropped: [] }
     }
     const encoded = this.encode(protocol, target, limit, withoutUsage)
     if (!encoded.ok) return { ok: false, fault: untranslatable(encoded, protocol) }
-    const path = protocol.callPath(call)
+    const plain = { path: protocol.callPath(call), headers }
+    const shaped = shape(platform, protocol, { ...call, ...plain, body: encoded.body })
     return {
       ok: true,
       protocol,
-      path,
-      headers,
-      body: Buffer.from(JSON.stringify(encoded.body)),
+      platform,
+      path: (shaped ?? plain).path,
+      headers: (shaped ?? plain).headers,
+      body: Buffer.from(JSON.stringify(changed(encoded.body, shaped?.changes ?? []))),
       dropped: encoded.dropped,
     }
   }

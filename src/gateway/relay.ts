@@ -28,7 +28,8 @@ export async function relay(
   call: RelayCall,
 ): Promise<RelayAnswer | null> {
   const format = formatOf(channel.protocol, 'generate')
-  if (format === null) return null
+  // Platforms have no such calls in the paths of the format.
+  if (format === null || channel.platform !== undefined) return null
   const { pool, basePath } = deps.upstreams.of(channel)
   const headers: Record<string, string> = {
     'accept-encoding': 'identity',

@@ -7,6 +7,7 @@ import { Allowance } from './allowance.ts'
 import { annotation, cutUsage } from './annotation.ts'
 import { faultAnswer, sendFault, wireError } from './answer.ts'
 import { callUpstream } from './attempt.ts'
+import { Authorization } from './authorize.ts'
 import type { CallResult, UpstreamCall } from './call.ts'
 import { failedTransport } from './classify.ts'
 import { contextOf, createDelivery } from './delivery.ts'
@@ -51,6 +52,7 @@ class RouteRun {
   private streamHeaders: Record<string, string> = {}
   private streamContentType = 'text/event-stream'
   private readonly outbound: Outbound
+  private readonly authorization: Authorization
   private readonly skipped: SkippedChannel[] = []
   private dropped: readonly string[] = []
 
@@ -58,7 +60,8 @@ class RouteRun {
     this.deps = deps
     this.planned = planned
     this.claim = claim
-    this.outbound = new Outbound(planned.admitted.inbound, planned.admitted.model)
+    this.outbound = new Outbound(planned.admitted.inbound, planned.admitted.model, deps.platforms)
+    this.authorization = new Authorization(deps)
   }
 
   private get inbound() {
@@ -184,14 +187,19 @@ class RouteRun {
         await this.end(outcome, result)
         return true
       }
-      if (this.inbound.facts.stream && this.deps.streamUsage.learn(channel.target, outcome))
-        channels.splice(at + 1, 0, channel)
+      if (this.mayBeMended(channel, outcome)) channels.splice(at + 1, 0, channel)
       else if (outcome.final !== null) {
         await this.failed()
         return true
       }
     }
     return false
+  }
+
+  /** The same channel once more, asked without what it refused: a usage chunk, or an old token. */
+  private mayBeMended({ target }: PlannedChannel, outcome: AttemptOutcome): boolean {
+    if (this.inbound.facts.stream && this.deps.streamUsage.learn(target, outcome)) return true
+    return this.authorization.mayRetry(target, outcome)
   }
 
   private async callChannel(plan: RoutePlan, held: Held, channel: PlannedChannel): Promise<CallResult> {
@@ -211,25 +219,19 @@ class RouteRun {
       lowered: held.lowered ? held.sentLimit : null,
       dropped: prepared.dropped,
     })
+    const ready = await this.authorization.ready(target, prepared, () => this.res.destroyed)
+    if (!ready.ok) return ready.result
     const caller = exchange.call.protocol
     const frame = exchange.call.path !== null && !exchange.call.path.sse ? 'array' : 'sse'
     const call = callUpstream({
       upstream: deps.upstreams.of(target.channel),
       channel: target.channel,
-      protocol: prepared.protocol,
-      path: prepared.path,
-      headers: prepared.headers,
-      body: prepared.body,
+      ...ready.call,
       streamed: facts.stream,
-      deliver: (annotate) =>
-        createDelivery({
-          caller,
-          upstream: prepared.protocol,
-          facts,
-          frame,
-          context: contextOf(inbound),
-          annotate,
-        }),
+      deliver: (annotate) => {
+        const { protocol: upstream } = prepared
+        return createDelivery({ caller, upstream, facts, frame, context: contextOf(inbound), annotate })
+      },
       res: this.res,
       clock: deps.clock,
       beginStream: this.beginStream,

@@ -9,6 +9,7 @@ import { ReadBatch } from './read-batch.ts'
 
 export interface Upstream {
   readonly pool: Pool
+  readonly origin: string
   /** Path of the base URL, without a slash at its end. */
   readonly basePath: string
 }
@@ -18,7 +19,7 @@ export interface Upstreams {
   close(): Promise<void>
 }
 
-const ID_HEADERS = ['x-request-id', 'request-id', 'x-goog-request-id', 'cf-ray']
+const ID_HEADERS = ['x-request-id', 'request-id', 'x-amzn-requestid', 'x-goog-request-id', 'cf-ray']
 
 /** What looks like no id (long, or with spaces) is none. */
 export function upstreamIdOf(
@@ -62,6 +63,7 @@ export function createUpstreams(): Upstreams {
             keepAliveTimeout: 30_000,
             maxHeaderSize: 16_384,
           }),
+          origin: url.origin,
           basePath: url.pathname.replace(/\/$/, ''),
         }
         open.set(name, upstream)

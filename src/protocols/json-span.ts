@@ -156,3 +156,25 @@ export function spliceMembers(bytes: Buffer, spans: ObjectSpans, edits: readonly
   pieces.push(bytes.subarray(from))
   return Buffer.concat(pieces)
 }
+
+/** As an edit, and `json: null` leaves the member out. */
+export interface MemberChange {
+  readonly name: string
+  readonly json: string | null
+}
+
+/** The members written anew as one object: values that no change names keep their bytes, not the space around them. */
+export function rewriteMembers(bytes: Buffer, spans: ObjectSpans, changes: readonly MemberChange[]): Buffer {
+  const members = new Map<string, Buffer | string>()
+  for (const [name, { start, end }] of spans.members) members.set(name, bytes.subarray(start, end))
+  for (const { name, json } of changes) {
+    if (json === null) members.delete(name)
+    else members.set(name, json)
+  }
+  const pieces: Buffer[] = []
+  for (const [name, value] of members) {
+    const comma = pieces.length > 0 ? ',' : '{'
+    pieces.push(Buffer.from(`${comma}${JSON.stringify(name)}:`), Buffer.from(value))
+  }
+  return Buffer.concat(pieces.length === 0 ? [Buffer.from('{}')] : [...pieces, Buffer.from('}')])
+}

@@ -96,7 +96,7 @@ export type FeedResult =
       /** True when there was output among them. */
       readonly output: boolean
     }
-  | { readonly ok: false; readonly reason: 'event_too_large' }
+  | { readonly ok: false; readonly reason: 'event_too_large' | 'bad_frame' }
 
 /** Reads a stream of bytes as it passes, split anywhere; meters on the side. Error events are not forwarded. */
 export interface StreamReader {
