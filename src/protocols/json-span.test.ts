@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { parseJson } from '../kernel/index.ts'
-import { type MemberEdit, objectSpans, spliceMembers } from './json-span.ts'
+import { type MemberEdit, objectSpans, rewriteMembers, spliceMembers } from './json-span.ts'
 
 const LIMITS = { depthMax: 64, valuesMax: 100_000 }
 
@@ -165,4 +165,33 @@ test('a megabyte of backslashes or quotes is walked in a moment', () => {
     assert.ok(spansOf(bytes).members.has('model'))
     assert.ok(performance.now() - startedMs < 1_000, `${performance.now() - startedMs} ms`)
   }
+})
+
+test('members that are written anew keep the bytes of their values, and those that are left out leave no comma', () => {
+  const rewritten = (text: string, changes: Parameters<typeof rewriteMembers>[2]): string => {
+    const bytes = Buffer.from(text)
+    return rewriteMembers(bytes, spansOf(bytes), changes).toString('utf8')
+  }
+  const out = (name: string) => ({ name, json: null })
+  assert.equal(rewritten('{"a":1, "b" : [ 1.0 ]}', [out('a')]), '{"b":[ 1.0 ]}')
+  assert.equal(rewritten('{"a":1,"b":"\\u00e9"}', [out('b')]), '{"a":1}')
+  assert.equal(rewritten('{"a":1,"b":2}', [out('b'), out('a')]), '{}')
+  assert.equal(rewritten('{}', [{ name: 'c', json: '3' }]), '{"c":3}')
+  assert.equal(rewritten('{"a":1,"a":2}', [{ name: 'b', json: 'null' }]), '{"a":2,"b":null}')
+  const name = fc.constantFrom('a', 'b', 'c', 'd"', '\\')
+  fc.assert(
+    fc.property(
+      fc.dictionary(name, fc.jsonValue()),
+      fc.array(fc.record({ name, json: fc.option(fc.jsonValue().map((value) => JSON.stringify(value))) })),
+      (object, changes) => {
+        const wanted = new Map(Object.entries(object))
+        for (const { name: member, json } of changes)
+          json === null ? wanted.delete(member) : wanted.set(member, JSON.parse(json))
+        assert.deepEqual(
+          JSON.parse(rewritten(JSON.stringify(object, null, 1), changes)),
+          JSON.parse(JSON.stringify(Object.fromEntries(wanted))),
+        )
+      },
+    ),
+  )
 })

@@ -118,6 +118,7 @@ test('what is the channel’s fault goes on to the next channel, whatever status
     [403, 'ExpiredTokenException', 'The security token is expired', 'upstream_unauthorized'],
     [403, 'UnrecognizedClientException', `The key ${ACCESS.id} is invalid`, 'upstream_unauthorized'],
     [400, 'ValidationException', 'The provided model identifier is invalid.', 'upstream_not_found'],
+    [400, 'IncompleteSignature', `Credential=${ACCESS.id}`, 'upstream_unauthorized'],
     [400, 'ServiceQuotaExceededException', 'Too many of them', 'rate_limited'],
     [404, 'ResourceNotFoundException', `Could not resolve ${arn}`, 'upstream_not_found'],
     [429, 'ThrottlingException', 'Too many tokens', 'rate_limited'],

@@ -5,18 +5,23 @@ import type { Platform, Refusal } from '../platform.ts'
 
 const KIND_HEADER = 'x-amzn-errortype'
 
-/** Kinds that may come with 400 and are none of the caller's doing. */
-const CHANNEL_FAULTS: Readonly<Record<string, string>> = {
-  AccessDeniedException: 'upstream_forbidden',
-  ExpiredTokenException: 'upstream_unauthorized',
-  IncompleteSignatureException: 'upstream_unauthorized',
-  InvalidSignatureException: 'upstream_unauthorized',
-  MissingAuthenticationTokenException: 'upstream_unauthorized',
-  UnrecognizedClientException: 'upstream_unauthorized',
-  ResourceNotFoundException: 'upstream_not_found',
-  ServiceQuotaExceededException: 'rate_limited',
-  ThrottlingException: 'rate_limited',
-}
+/** Kinds (some are also written without `Exception`) that are none of the caller's doing, though some come with 400. */
+const CHANNEL_FAULTS: ReadonlyMap<string, string> = new Map([
+  ['AccessDenied', 'upstream_forbidden'],
+  ['NotAuthorized', 'upstream_forbidden'],
+  ['OptInRequired', 'upstream_forbidden'],
+  ['ExpiredToken', 'upstream_unauthorized'],
+  ['IncompleteSignature', 'upstream_unauthorized'],
+  ['InvalidClientTokenId', 'upstream_unauthorized'],
+  ['InvalidSignature', 'upstream_unauthorized'],
+  ['MissingAuthenticationToken', 'upstream_unauthorized'],
+  ['RequestExpired', 'upstream_unauthorized'],
+  ['UnrecognizedClient', 'upstream_unauthorized'],
+  ['InvalidAction', 'upstream_not_found'],
+  ['ResourceNotFound', 'upstream_not_found'],
+  ['ServiceQuotaExceeded', 'rate_limited'],
+  ['Throttling', 'rate_limited'],
+])
 
 /** A ValidationException that is about the model's id, which forge.yaml chose: another channel may know it. */
 const ABOUT_MODEL = /model identifier|on-demand throughput|inference profile|model access|end of its life/i
@@ -35,6 +40,8 @@ export const readRefusal: Platform['readRefusal'] = (headers, text): Refusal | n
   const kind = name ?? textOf(body['__type'])?.split('#').at(-1) ?? null
   const message = textOf(body['message']) ?? textOf(body['Message']) ?? ''
   const aboutModel = kind === 'ValidationException' && ABOUT_MODEL.test(message)
-  const channelFault = aboutModel ? 'upstream_not_found' : (CHANNEL_FAULTS[kind ?? ''] ?? null)
+  const channelFault = aboutModel
+    ? 'upstream_not_found'
+    : (CHANNEL_FAULTS.get(kind?.replace(/Exception$/, '') ?? '') ?? null)
   return { message, code: kind, channelFault }
 }
