@@ -185,8 +185,10 @@ const LEDGER_PATIENCE_MS = 10_000
 
 /** A database that does not come back may not keep the process for ever: recovery ends what it leaves. */
 async function drainWithin(writer: LedgerWriter, patienceMs: number, log: Log): Promise<void> {
-  const late = sleep(patienceMs, 'late' as const, { ref: false })
-  if ((await Promise.race([writer.drain(), late])) !== 'late') return
+  const done = new AbortController()
+  const late = sleep(patienceMs, true, { signal: done.signal }).catch(() => false)
+  const drained = writer.drain().then(() => done.abort())
+  if (!(await Promise.race([late, drained.then(() => false)]))) return
   log.error(
     { ops: writer.depth },
     'the ledger did not answer before the end; recovery settles what these requests held',

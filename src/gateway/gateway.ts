@@ -98,7 +98,6 @@ async function drain(deps: GatewayDeps, patienceMs: number): Promise<void> {
   await quiet(until)
   for (const call of deps.calls) call.abort('gateway_shutdown')
   await quiet(deps.clock.monotonicMs() + 5_000)
-  await deps.writer.drain()
 }
 
 export function createGateway(options: GatewayOptions): Gateway {

@@ -156,7 +156,8 @@ class DatabaseIdempotency implements Idempotency {
     if (answer !== null) return { kind: 'replay', answer }
     if (row.stored) return { kind: 'refused', fault: lost(row) }
     // Not ended, or ended just now by a process that is about to keep the answer.
-    if (row.receipt_status === null || (row.alive === true && row.long_ended !== true)) return { kind: 'refused', fault: inProgress }
+    if (row.receipt_status === null || (row.alive === true && row.long_ended !== true))
+      return { kind: 'refused', fault: inProgress }
     if ((row.charge ?? 0n) !== 0n) return { kind: 'refused', fault: lost(row) }
     const values = [...place, row.request_id, claim.requestId, this.processId]
     const taken = await this.database.maybeOne(TAKE_OVER_SQL, values)

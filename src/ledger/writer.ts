@@ -124,7 +124,8 @@ function createExecutor({ database, processId, log }: WriterOptions): Executor {
             'the ledger does not answer; retrying the batch',
           )
         healthy = false
-        await new Promise((resolve) => setTimeout(resolve, waitMs))
+        // A process that has given up waiting for the ledger may end.
+        await new Promise((resolve) => setTimeout(resolve, waitMs).unref())
       }
     }
   }
