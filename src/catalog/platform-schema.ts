@@ -26,17 +26,22 @@ const word = z
   .max(16_384)
   .regex(/^[\x21-\x7e]*$/, 'must be one word without spaces or line breaks')
 
+/** Names that are let through; all others are left out of the request. */
+const betas = z.array(z.string().regex(/^[\w.-]{1,64}$/, 'must be the name of a beta')).nullish()
+
 const bedrock = closed({
   kind: z.literal('bedrock'),
   region: place,
   access_key_id: word.nullish(),
   secret_access_key: word.nullish(),
   session_token: word.nullish(),
+  betas,
 }).transform((read): BedrockSettings => {
   const { access_key_id: accessKeyId, secret_access_key: secretAccessKey } = read
   return {
     kind: 'bedrock',
     region: read.region,
+    betas: read.betas ?? null,
     keys:
       accessKeyId == null || secretAccessKey == null
         ? null
@@ -122,7 +127,8 @@ const vertex = closed({
   project,
   location: place,
   credentials,
-}).transform((read): VertexSettings => read)
+  betas,
+}).transform((read): VertexSettings => ({ ...read, betas: read.betas ?? null }))
 
 const SCHEMAS = { bedrock, vertex } as const satisfies Record<PlatformKind, z.ZodType<PlatformSettings>>
 

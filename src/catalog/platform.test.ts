@@ -68,6 +68,7 @@ test('credentials come from the environment, a key file as the text it holds', (
     kind: 'vertex',
     project: 'my-project',
     location: 'global',
+    betas: null,
     credentials: {
       type: 'service_account',
       clientEmail: KEY_FILE.client_email,
@@ -81,6 +82,7 @@ test('credentials come from the environment, a key file as the text it holds', (
     {
       kind: 'bedrock',
       region: 'us-east-1',
+      betas: null,
       keys: null,
     },
   )
@@ -135,6 +137,11 @@ const CASES: ReadonlyArray<readonly [name: string, channel: Loose, ...faults: st
     'an api_key on Vertex',
     { platform: VERTEX, api_key: 'k' },
     'channels.c.api_key: is not used on vertex; its credential is platform.credentials',
+  ],
+  [
+    'a beta that is no name',
+    { platform: { ...VERTEX, betas: ['a b'] } },
+    `${P}.betas[0]: must be the name of a beta`,
   ],
   [
     'a key file’s path',

@@ -80,6 +80,8 @@ export interface Channel {
 export interface BedrockSettings {
   readonly kind: 'bedrock'
   readonly region: string
+  /** Those of Anthropic's that are let through; null for what the platform is known to take. */
+  readonly betas: readonly string[] | null
   /** To sign with; null where the channel's own key is a Bedrock API key. */
   readonly keys: {
     readonly accessKeyId: string
@@ -92,6 +94,7 @@ export interface VertexSettings {
   readonly kind: 'vertex'
   readonly project: string
   readonly location: string
+  readonly betas: readonly string[] | null
   readonly credentials: GoogleCredentials
 }
 

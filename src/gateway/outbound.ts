@@ -132,7 +132,7 @@ export class Outbound {
           ? spliceMembers(bytes, spans, edits)
           : rewriteMembers(bytes, spans, [...edits, ...written(shaped.changes)])
       const { path, headers: sent } = shaped ?? plain
-      return { ok: true, protocol, platform, path, headers: sent, body, dropped: [] }
+      return { ok: true, protocol, platform, path, headers: sent, body, dropped: shaped?.dropped ?? [] }
     }
     const encoded = this.encode(protocol, target, limit, withoutUsage)
     if (!encoded.ok) return { ok: false, fault: untranslatable(encoded, protocol) }
@@ -145,7 +145,7 @@ export class Outbound {
       path: (shaped ?? plain).path,
       headers: (shaped ?? plain).headers,
       body: Buffer.from(JSON.stringify(changed(encoded.body, shaped?.changes ?? []))),
-      dropped: encoded.dropped,
+      dropped: [...encoded.dropped, ...(shaped?.dropped ?? [])],
     }
   }
 

@@ -27,6 +27,8 @@ export interface PlatformCall {
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
   readonly changes: readonly BodyChange[]
+  /** What the platform cannot carry. */
+  readonly dropped: readonly string[]
 }
 
 /** Adapts the calls of one format. */
@@ -87,4 +89,9 @@ export function withoutHeaders(
 }
 
 /** Formats that the platform speaks as they are. */
-export const plain: Shape = ({ path, headers }) => ({ path, headers: withoutHeaders(headers), changes: [] })
+export const plain: Shape = ({ path, headers }) => ({
+  path,
+  headers: withoutHeaders(headers),
+  changes: [],
+  dropped: [],
+})

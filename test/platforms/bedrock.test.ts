@@ -76,7 +76,8 @@ test('a Bedrock API key goes as a bearer token, and nothing is signed', async (t
 
 test('betas of the caller stand in the body, beside those already there, and its bytes stay as they are', async (t) => {
   const cloud = await startBedrock(t)
-  const forge = await startForge(t, { config: configOf({ c: channel(cloud) }, BEDROCK_MODEL) })
+  const platform = { ...SIGNING, betas: ['a-1', 'b-2'] }
+  const forge = await startForge(t, { config: configOf({ c: channel(cloud, { platform }) }, BEDROCK_MODEL) })
   const account = await forge.account()
   const raw = `{"model":"m", "max_tokens" : 100,"anthropic_version":"2023-06-01","anthropic_beta":["a-1"],"messages":[ {"role":"user","content":"caf\\u00e9"} ],"temperature":1.0,"stream":false}`
   const response = await fetch(`${forge.url}/v1/messages`, {
@@ -85,7 +86,7 @@ test('betas of the caller stand in the body, beside those already there, and its
       'x-api-key': account.key,
       'content-type': 'application/json',
       'anthropic-version': '2023-06-01',
-      'anthropic-beta': 'b-2, a-1',
+      'anthropic-beta': 'b-2, a-1, c-3',
     },
     body: raw,
   })
@@ -96,6 +97,24 @@ test('betas of the caller stand in the body, beside those already there, and its
     '{"max_tokens":100,"anthropic_version":"bedrock-2023-05-31","anthropic_beta":["a-1","b-2"],"messages":[ {"role":"user","content":"caf\\u00e9"} ],"temperature":1.0}',
   )
   assert.equal(call?.headers['anthropic-beta'], undefined)
+  assert.equal(response.headers.get('x-tf-dropped'), 'anthropic-beta:c-3')
+  await inOrder(forge)
+})
+
+test('betas that AWS does not list are left out and told, so that agents which send their own are served', async (t) => {
+  const cloud = await startBedrock(t)
+  const forge = await startForge(t, { config: configOf({ c: channel(cloud) }, BEDROCK_MODEL) })
+  const account = await forge.account()
+  const names = 'oauth-2025-04-20,interleaved-thinking-2025-05-14'
+  const spoken = await speak(forge, account, MESSAGES, true, { 'anthropic-beta': names })
+  assert.equal(spoken.status, 200)
+  assert.deepEqual(cloud.calls[0]?.body['anthropic_beta'], ['interleaved-thinking-2025-05-14'])
+  await speak(forge, account, MESSAGES, true, { 'anthropic-beta': 'oauth-2025-04-20' })
+  assert.equal('anthropic_beta' in (cloud.calls[1]?.body ?? {}), false)
+  const odd = { ...MESSAGES.body(false), anthropic_beta: ['line\nbreak', 7, null] }
+  const response = await forge.post('/v1/messages', account.key, odd)
+  assert.equal(response.status, 200, await response.text())
+  assert.equal(response.headers.get('x-tf-dropped'), 'anthropic-beta')
   await inOrder(forge)
 })
 

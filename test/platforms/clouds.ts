@@ -209,6 +209,8 @@ export interface Google extends Cloud {
   readonly exchanges: URLSearchParams[]
   /** Access tokens that are no longer taken. */
   readonly revoked: Set<string>
+  /** How long the token endpoint takes. */
+  slowMs: number
   /** Set to refuse every exchange. */
   refusal: { readonly status: number; readonly body: unknown } | null
 }
@@ -276,6 +278,7 @@ export async function startGoogle(t: TestContext, lifetimeSeconds = 3599): Promi
     authorizedUser: '',
     exchanges: [],
     revoked: new Set(),
+    slowMs: 0,
     refusal: null,
   }
   const given = new Set<string>()
@@ -295,6 +298,7 @@ export async function startGoogle(t: TestContext, lifetimeSeconds = 3599): Promi
       google.exchanges.push(form)
       const fault = req.url === tokenPath ? assertionFault(form, `${google.origin}${tokenPath}`) : null
       if (google.refusal !== null) return sendJson(res, google.refusal.status, google.refusal.body)
+      if (fault === null && google.slowMs > 0) return setTimeout(() => give(res), google.slowMs).unref()
       if (fault === null) return give(res)
       return sendJson(res, 400, { error: 'invalid_grant', error_description: fault })
     }

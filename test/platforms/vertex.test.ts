@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type Forge, startForge } from '../forge.ts'
-import { chargeNano, priceNano } from '../gateway/ask.ts'
+import { chargeNano, eventually, priceNano } from '../gateway/ask.ts'
 import { CHARGED, type Google, googleError, PROJECT, REFRESH_TOKEN, startGoogle } from './clouds.ts'
 import { assertEveryCaller, configOf, SPEAKERS, speak } from './stand.ts'
 
@@ -149,6 +149,36 @@ test('without a token the channel is not called, the next one is, and only the o
   const said = warned.filter((line) => line.includes('invalid_grant'))
   assert.equal(said.length, 2)
   assert.match(said[0] ?? '', /"channel":"c","problem":"answered 400 invalid_grant"/)
+  await inOrder(forge)
+})
+
+test('who leaves while a token is fetched has nothing sent for them, and nothing to pay', async (t) => {
+  const google = await startGoogle(t)
+  google.slowMs = 600
+  const forge = await startForge(t, { config: configOf({ c: channel(google, 'anthropic') }, CLAUDE) })
+  const account = await forge.account()
+  const leaving = new AbortController()
+  const asked = forge.chat(account.key, { model: 'm' }, { signal: leaving.signal })
+  await eventually('the exchange', () => (google.exchanges.length > 0 ? true : null))
+  leaving.abort()
+  await assert.rejects(asked)
+  await inOrder(forge)
+  assert.equal(google.calls.length, 0)
+  const { posted, held } = await forge.balance(account.orgId, 'rmb')
+  assert.deepEqual([posted, held], [10_000_000_000n, 0n])
+})
+
+test('a token endpoint that says nothing is given up after ten seconds', async (t) => {
+  const google = await startGoogle(t)
+  const spare = await startGoogle(t)
+  google.slowMs = 60_000
+  const channels = { c: channel(google, 'anthropic'), spare: channel(spare, 'anthropic') }
+  const forge = await startForge(t, { config: configOf(channels, CLAUDE) })
+  const startedMs = performance.now()
+  const { status, receipt } = await speak(forge, await forge.account(), MESSAGES, false)
+  assert.equal(status, 200)
+  assert.equal(receipt.attempts[0]?.code, 'no_access_token')
+  assert.ok(performance.now() - startedMs < 14_000)
   await inOrder(forge)
 })
 

@@ -1,5 +1,5 @@
-import { isArray, type Json } from '../../kernel/index.ts'
-import { type PlainCall, type Shape, withoutHeaders } from '../platform.ts'
+import { betasOf } from '../betas.ts'
+import { type Shape, withoutHeaders } from '../platform.ts'
 
 /**
  * Claude by InvokeModel: model and streaming stand in the path, version and betas in the body, which may hold neither
@@ -8,26 +8,38 @@ import { type PlainCall, type Shape, withoutHeaders } from '../platform.ts'
 
 const VERSION = 'bedrock-2023-05-31'
 
-/** Of header and body, each once, in their order. */
-function betas({ headers, body }: PlainCall): readonly Json[] {
-  const named = (headers['anthropic-beta'] ?? '').split(',').map((name) => name.trim())
-  const own = isArray(body['anthropic_beta']) ? body['anthropic_beta'] : []
-  return [...new Set([...own, ...named])].filter((name) => name !== '')
-}
+/** What AWS lists for InvokeModel; any other name is answered with "invalid beta flag". */
+const KNOWN_BETAS: readonly string[] = [
+  'computer-use-2024-10-22',
+  'computer-use-2025-01-24',
+  'token-efficient-tools-2025-02-19',
+  'interleaved-thinking-2025-05-14',
+  'output-128k-2025-02-19',
+  'dev-full-thinking-2025-05-14',
+  'context-1m-2025-08-07',
+  'context-management-2025-06-27',
+  'effort-2025-11-24',
+  'tool-search-tool-2025-10-19',
+  'tool-examples-2025-10-29',
+]
 
-export const shapeAnthropic: Shape = (call) => {
-  const asked = betas(call)
-  return {
-    path: `/model/${encodeURIComponent(call.upstreamModel)}/${call.stream ? 'invoke-with-response-stream' : 'invoke'}`,
-    headers: {
-      ...withoutHeaders(call.headers, 'anthropic-version', 'anthropic-beta'),
-      accept: call.stream ? 'application/vnd.amazon.eventstream' : 'application/json',
-    },
-    changes: [
-      { name: 'model', value: null },
-      { name: 'stream', value: null },
-      { name: 'anthropic_version', value: VERSION },
-      ...(asked.length === 0 ? [] : [{ name: 'anthropic_beta', value: asked }]),
-    ],
+/** @param betas those of the settings; null for what AWS lists */
+export function shapeAnthropic(betas: readonly string[] | null): Shape {
+  return ({ upstreamModel, stream, headers, body }) => {
+    const { taken, dropped } = betasOf(headers, body, betas ?? KNOWN_BETAS)
+    return {
+      path: `/model/${encodeURIComponent(upstreamModel)}/${stream ? 'invoke-with-response-stream' : 'invoke'}`,
+      headers: {
+        ...withoutHeaders(headers, 'anthropic-version', 'anthropic-beta'),
+        accept: stream ? 'application/vnd.amazon.eventstream' : 'application/json',
+      },
+      changes: [
+        { name: 'model', value: null },
+        { name: 'stream', value: null },
+        { name: 'anthropic_version', value: VERSION },
+        { name: 'anthropic_beta', value: taken.length === 0 ? null : taken },
+      ],
+      dropped,
+    }
   }
 }

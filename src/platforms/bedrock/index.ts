@@ -61,7 +61,7 @@ export function bedrock(settings: BedrockSettings, apiKey: string, clock: Clock)
   let tools: Tools | null = null
   return {
     shapes: {
-      'anthropic-messages': shapeAnthropic,
+      'anthropic-messages': shapeAnthropic(settings.betas),
       'openai-chat': plain,
       'openai-responses': plain,
     },

@@ -38,12 +38,25 @@ const CLIENTS: {
     new UserRefreshClient({ clientId, clientSecret, refreshToken, transporterOptions: at(tokenUri) }),
 }
 
+/** The library tries again by itself, and on some machines without a limit. */
+async function inTime<T>(asked: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(Object.assign(new Error('too late'), { code: 'timeout' })), PATIENCE_MS)
+  })
+  try {
+    return await Promise.race([asked, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
 /** A client caches by itself, and would give out a token again that was refused: each exchange has its own. */
 export async function exchange(credentials: GoogleCredentials, clock: Clock): Promise<AccessToken> {
   const library = await import('google-auth-library')
   const make = CLIENTS[credentials.type] as (library: Library, held: GoogleCredentials) => AuthClient
   const client = make(library, credentials)
-  const { token } = await client.getAccessToken()
+  const { token } = await inTime(client.getAccessToken())
   if (typeof token !== 'string' || token === '') throw new Error('no access token was given')
   return { text: token, expiresAtMs: client.credentials.expiry_date ?? clock.nowMs() + LIFETIME_MS }
 }
