@@ -71,6 +71,8 @@ create table ledger.hold (
   expires_at timestamptz not null,
   intent text not null,
   progress text,
+  -- The budget windows it counts against (ids of ledger.budget_use); null for none.
+  budgets bigint[],
   primary key (org_id, id)
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 
@@ -90,6 +92,8 @@ create table ledger.transfer (
   hold_asked bigint,
   reverses uuid,
   reason text,
+  -- A charge: the budget windows it was counted in, those of its hold. A refused reserve: the one that refused it.
+  budgets bigint[],
   -- Commit order differs from id order; readers that follow the log go by (xid, …) below the oldest running one.
   xid xid8 not null default pg_current_xact_id(),
   created_at timestamptz not null default clock_timestamp(),
@@ -209,6 +213,12 @@ begin
   return v_base;
 end $$;
 
+-- One element of what apply answers as limits.
+create function ledger.limit_text(p_op int, p_budget uuid, p_start timestamptz, p_amount bigint, p_used bigint, p_held bigint)
+returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select concat(p_op, ',', p_budget, ',', (extract(epoch from p_start) * 1000)::bigint, ',', p_amount, ',', p_used, ',', p_held, ';');
+$$;
+
 -- Applies a batch, in the order given, all or nothing. Ops are columns of equal length:
 --   code     1 reserve  2 extend  3 renew  4 settle  5 void  6 expire  7 grant  8 topup  9 adjust  10 refund  11 record
 --   amount   reserve: wanted · extend: the new total · settle: to charge · grant, topup, refund: > 0 · adjust: signed
@@ -217,17 +227,21 @@ end $$;
 --   notes    one text, U+001E behind each; U+001F alone stands for none. Long texts cost twice their time as quoted arrays
 --   note     reserve: the intent · extend, renew: progress so far · others: the reason
 --   receipts are separate, shorter columns; r_op is the index (1-based) of the op whose success writes the receipt.
+--   budgets (migrations/0007_budget.sql) likewise: b_op reserves against the window of b_budget that begins at b_window
 -- Verdicts: 0 done · 1 done before (the same answer again) · 2 refused: not enough available · 3 another op has this id
---   · 4 no such open hold · 5 not expired yet · 6 no such account · 7 the id was refused before
+--   · 4 no such open hold · 5 not expired yet · 6 no such account · 7 the id was refused before · 8 refused: over a budget
 -- figure: reserve: what was set aside (refused: what was available) · extend, renew: the total (refused: what was possible)
 --   · settle: what the customer paid · void, expire: 0 · funding: the signed movement · 0 with the verdicts 3 to 7.
+-- limits: null, or for each op that a budget refused or gave less than it asked for: number, budget, beginning of the window
+--   in milliseconds, amount, used, held (before the op), with commas between and a semicolon behind.
 create function ledger.apply(
   p_process uuid,
   p_code smallint[], p_org uuid[], p_id uuid[], p_account bigint[], p_amount bigint[], p_minimum bigint[],
   p_ttl int[], p_notes text,
   r_op int[], r_id uuid[], r_project uuid[], r_key uuid[], r_run uuid[], r_status text[], r_bucket text[],
   r_route text[], r_model text[], r_charge bigint[], r_created timestamptz[], r_documents text,
-  out verdict smallint[], out figure bigint[]
+  b_op int[], b_budget uuid[], b_window timestamptz[],
+  out verdict smallint[], out figure bigint[], out limits text
 ) language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan set jit = off
@@ -244,6 +258,10 @@ declare
   pos int[]; slot int[];
   h_amount bigint[]; h_account bigint[]; h_asked bigint[]; h_expires timestamptz[];
   t_kind text[]; t_asked bigint[]; t_amount bigint[]; t_account bigint[]; t_held bigint[]; t_hold_asked bigint[];
+  -- budget windows, by position; a list of them is the text of an array of their ids. Per op: what a reserve names, then
+  -- what is written with it. Per slot: those of its hold. All null where no op has to do with a budget.
+  u_id bigint[]; u_budget uuid[]; u_start timestamptz[]; u_amount bigint[]; u_hard boolean[]; u_was bigint[]; u_used bigint[];
+  u_held bigint[]; op_windows text[]; hold_windows text[];
   -- What the bulk writes work on: the numbers of the ops that open, change, end a hold, leave a transfer, move money …
   opened int[] := '{}'; changed int[] := '{}'; ended int[] := '{}'; closed int[] := '{}'; moved int[] := '{}'; lots int[] := '{}';
   -- … and per op: what its hold had set aside and had asked for, what the customer's account changes by, its number in the
@@ -256,6 +274,7 @@ declare
   written bigint[] := array_fill(0::bigint, array[n]);
   kinds text[] := array_fill(null::text, array[n]);
   i int; k int; s int; c smallint; amount bigint; available bigint; paid bigint;
+  w bigint; b int; room bigint; tight int; named text;
 begin
   verdict := array_fill(0::smallint, array[n]);
   figure := array_fill(0::bigint, array[n]);
@@ -271,18 +290,54 @@ begin
             and a.kind = 'customer'
           order by a.id for no key update) x;
 
+  -- A budget is of one account, so the lock of the account is the lock of its windows as well.
+  if array_length(b_op, 1) > 0 then
+    insert into ledger.budget_use (org_id, budget_id, window_start)
+      select distinct g.org_id, g.id, u.start
+        from unnest(b_op, b_budget, b_window) u(op, budget, start)
+        join ledger.budget g on g.org_id = p_org[u.op] and g.id = u.budget and g.account_id = p_account[u.op]
+        where g.ended_at is null
+          and not exists (select from ledger.budget_use x
+            where x.org_id = g.org_id and x.budget_id = g.id and x.window_start = u.start);
+    op_windows := array_fill(null::text, array[n]);
+    -- One that has ended meanwhile counts no more; one that is not the account's marks the op.
+    for i, named in
+        select u.op, case when count(g.id) < count(*) then '' else (array_agg(x.id order by u.n) filter (where x.id is not null))::text end
+          from unnest(b_op, b_budget, b_window) with ordinality u(op, budget, start, n)
+          left join ledger.budget g on g.org_id = p_org[u.op] and g.id = u.budget and g.account_id = p_account[u.op]
+          left join ledger.budget_use x
+            on x.org_id = g.org_id and x.budget_id = g.id and x.window_start = u.start and g.ended_at is null
+          group by u.op loop
+      op_windows[i] := named;
+    end loop;
+  end if;
+
   -- Holds and endings are read under the locks, so what is read is what is decided on.
   select array_agg(o.pos order by o.i), array_agg(o.slot order by o.i),
          array_agg(h.amount order by o.i), array_agg(h.account_id order by o.i), array_agg(h.asked order by o.i),
          array_agg(h.expires_at order by o.i),
          array_agg(t.kind order by o.i), array_agg(t.asked order by o.i), array_agg(t.amount order by o.i),
-         array_agg(t.account_id order by o.i), array_agg(t.held order by o.i), array_agg(t.hold_asked order by o.i)
-    into pos, slot, h_amount, h_account, h_asked, h_expires, t_kind, t_asked, t_amount, t_account, t_held, t_hold_asked
+         array_agg(t.account_id order by o.i), array_agg(t.held order by o.i), array_agg(t.hold_asked order by o.i),
+         array_agg(coalesce(h.budgets, case when t.kind = 'refused' then t.budgets end)::text order by o.i)
+    into pos, slot, h_amount, h_account, h_asked, h_expires, t_kind, t_asked, t_amount, t_account, t_held, t_hold_asked,
+         hold_windows
     from (select u.org, u.id, u.i::int, width_bucket(u.account, a_id) as pos,
             (min(u.i) over (partition by u.id, u.org))::int as slot
           from unnest(p_org, p_id, p_account) with ordinality u(org, id, account, i)) o
     left join ledger.hold h on h.org_id = o.org and h.id = o.id
     left join ledger.transfer t on t.org_id = o.org and t.id = o.id;
+
+  if op_windows is not null or array_remove(hold_windows, null) <> '{}' then
+    op_windows := coalesce(op_windows, array_fill(null::text, array[n]));
+    select array_agg(x.id order by x.id), array_agg(g.id order by x.id), array_agg(x.window_start order by x.id),
+           array_agg(g.amount order by x.id), array_agg(g.hard and g.ended_at is null order by x.id),
+           array_agg(x.used order by x.id), array_agg(x.used order by x.id), array_agg(x.held order by x.id)
+      into u_id, u_budget, u_start, u_amount, u_hard, u_was, u_used, u_held
+      from (select distinct v.id from unnest(op_windows || hold_windows) l(list), unnest(l.list::bigint[]) v(id)
+            where l.list <> '') v
+      join ledger.budget_use x on x.id = v.id
+      join ledger.budget g on g.org_id = x.org_id and g.id = x.budget_id;
+  end if;
 
   for i in 1 .. n loop
     c := p_code[i]; s := slot[i]; k := pos[i]; amount := p_amount[i];
@@ -298,28 +353,81 @@ begin
       end if;
       if t_kind[s] is not null then
         if t_account[s] = p_account[i] and t_hold_asked[s] = amount then verdict[i] := 1; figure[i] := t_held[s];
-        elsif t_account[s] = p_account[i] and t_kind[s] = 'refused' and t_asked[s] = amount then verdict[i] := 7;
+        elsif t_account[s] = p_account[i] and t_kind[s] = 'refused' and t_asked[s] = amount then
+          verdict[i] := 7;
+          if hold_windows[s] is not null then
+            b := width_bucket((hold_windows[s]::bigint[])[1], u_id);
+            limits := concat(limits, ledger.limit_text(i, u_budget[b], u_start[b], u_amount[b], u_used[b], u_held[b]));
+          end if;
         else verdict[i] := 3; end if;
         continue;
       end if;
-      available := a_posted[k] - a_held[k];
-      if available >= least(p_minimum[i], amount) and available > 0 or amount = 0 then
-        paid := least(amount, greatest(available, 0));
+      available := a_posted[k] - a_held[k]; room := available; tight := null;
+      if op_windows[i] is not null then
+        if op_windows[i] = '' then
+          raise exception 'a reserve names a budget that is not of its account' using errcode = 'integrity_constraint_violation';
+        end if;
+        foreach w in array op_windows[i]::bigint[] loop
+          b := width_bucket(w, u_id);
+          if u_hard[b] and u_amount[b] - u_used[b] - u_held[b] < room then
+            room := u_amount[b] - u_used[b] - u_held[b]; tight := b;
+          end if;
+        end loop;
+      end if;
+      named := case when tight is not null then
+        ledger.limit_text(i, u_budget[tight], u_start[tight], u_amount[tight], u_used[tight], u_held[tight]) end;
+      if room >= least(p_minimum[i], amount) and room > 0 or amount = 0 then
+        paid := least(amount, greatest(room, 0));
         a_held[k] := a_held[k] + paid;
         figure[i] := paid; opened := opened || i;
         h_amount[s] := paid; h_account[s] := p_account[i]; h_asked[s] := amount;
         h_expires[s] := now_at + p_ttl[i] * interval '1 millisecond';
+        if op_windows[i] is not null then
+          if paid < amount then limits := concat(limits, named); end if;
+          hold_windows[s] := op_windows[i];
+          foreach w in array op_windows[i]::bigint[] loop
+            b := width_bucket(w, u_id); u_held[b] := u_held[b] + paid;
+          end loop;
+        end if;
       else
-        verdict[i] := 2; figure[i] := available; kinds[i] := 'refused'; closed := closed || i;
+        -- The balance is named first: a budget is to blame only where the money is there.
+        if available >= least(p_minimum[i], amount) and available > 0 then
+          verdict[i] := 8; figure[i] := room; limits := concat(limits, named);
+          op_windows[i] := array[u_id[tight]]::text; hold_windows[s] := op_windows[i];
+        else
+          verdict[i] := 2; figure[i] := available;
+          if op_windows is not null then op_windows[i] := null; end if;
+        end if;
+        kinds[i] := 'refused'; closed := closed || i;
         t_kind[s] := 'refused'; t_asked[s] := amount; t_amount[s] := 0; t_account[s] := p_account[i];
       end if;
 
     elsif c in (2, 3) then
       if h_amount[s] is null or h_account[s] <> p_account[i] then verdict[i] := 4; continue; end if;
       if c = 2 and amount > h_amount[s] then
-        available := a_posted[k] - a_held[k];
-        paid := least(amount, h_amount[s] + greatest(available, 0));
-        if paid < least(p_minimum[i], amount) then verdict[i] := 2; figure[i] := paid; continue; end if;
+        available := greatest(a_posted[k] - a_held[k], 0); room := available; tight := null;
+        if hold_windows[s] is not null then
+          foreach w in array hold_windows[s]::bigint[] loop
+            b := width_bucket(w, u_id);
+            if u_hard[b] and u_amount[b] - u_used[b] - u_held[b] < room then
+              room := greatest(u_amount[b] - u_used[b] - u_held[b], 0); tight := b;
+            end if;
+          end loop;
+        end if;
+        paid := least(amount, h_amount[s] + room);
+        if paid < least(p_minimum[i], amount) and h_amount[s] + available < least(p_minimum[i], amount) then
+          verdict[i] := 2; figure[i] := paid; continue;
+        end if;
+        if tight is not null and paid < amount then
+          limits := concat(limits,
+            ledger.limit_text(i, u_budget[tight], u_start[tight], u_amount[tight], u_used[tight], u_held[tight]));
+        end if;
+        if paid < least(p_minimum[i], amount) then verdict[i] := 8; figure[i] := paid; continue; end if;
+        if hold_windows[s] is not null then
+          foreach w in array hold_windows[s]::bigint[] loop
+            b := width_bucket(w, u_id); u_held[b] := u_held[b] + paid - h_amount[s];
+          end loop;
+        end if;
         a_held[k] := a_held[k] + paid - h_amount[s];
         h_amount[s] := paid;
       end if;
@@ -347,6 +455,13 @@ begin
           seq_after[i] := a_seq[k]; posted_after[i] := a_posted[k];
         end if;
         if amount > 0 then moved := moved || i; end if;
+      end if;
+      if hold_windows[s] is not null then
+        foreach w in array hold_windows[s]::bigint[] loop
+          b := width_bucket(w, u_id);
+          u_held[b] := u_held[b] - h_amount[s]; u_used[b] := u_used[b] + paid;
+        end loop;
+        if paid > 0 then op_windows[i] := hold_windows[s]; end if;
       end if;
       ended := ended || i; closed := closed || i; figure[i] := paid; change[i] := -paid;
       kinds[i] := case c when 4 then 'charge' when 5 then 'release' else 'expire' end;
@@ -379,9 +494,9 @@ begin
 
   -- Each write walks its list and takes the columns by number: a table of ten arrays would cost more than the write.
   if array_length(opened, 1) > 0 then
-    insert into ledger.hold (org_id, id, account_id, amount, asked, process_id, opened_at, expires_at, intent)
+    insert into ledger.hold (org_id, id, account_id, amount, asked, process_id, opened_at, expires_at, intent, budgets)
       select p_org[u.i], p_id[u.i], p_account[u.i], figure[u.i], p_amount[u.i], p_process, now_at,
-          now_at + p_ttl[u.i] * interval '1 millisecond', p_note[u.i]
+          now_at + p_ttl[u.i] * interval '1 millisecond', p_note[u.i], op_windows[u.i]::bigint[]
       from unnest(opened) u(i);
   end if;
   if array_length(changed, 1) > 0 then
@@ -397,9 +512,9 @@ begin
     delete from ledger.hold h using unnest(ended) u(i) where h.org_id = p_org[u.i] and h.id = p_id[u.i];
   end if;
   if array_length(closed, 1) > 0 then
-    insert into ledger.transfer (org_id, id, kind, account_id, asked, amount, held, hold_asked, reason)
+    insert into ledger.transfer (org_id, id, kind, account_id, asked, amount, held, hold_asked, reason, budgets)
       select p_org[u.i], p_id[u.i], kinds[u.i], p_account[u.i], p_amount[u.i], change[u.i], held[u.i], wanted[u.i],
-          case when p_code[u.i] >= 5 then p_note[u.i] end
+          case when p_code[u.i] >= 5 then p_note[u.i] end, op_windows[u.i]::bigint[]
       from unnest(closed) u(i);
   end if;
   if array_length(moved, 1) > 0 then
@@ -440,6 +555,20 @@ begin
         floor = greatest(u.floor, least(0, u.posted - u.held))
       from unnest(a_id, a_posted, a_held, a_seq, a_floor) u(id, posted, held, seq, floor)
       where a.id = u.id and (a.posted, a.held, a.seq) is distinct from (u.posted, u.held, u.seq);
+  end if;
+  if u_id is not null then
+    update ledger.budget_use x set used = u.used, held = u.held
+      from unnest(u_id, u_used, u_held) u(id, used, held)
+      where x.id = u.id and (x.used, x.held) is distinct from (u.used, u.held);
+    if u_used <> u_was then
+      insert into ledger.budget_event (org_id, budget_id, window_start, threshold, amount, used)
+        select x.org_id, x.budget_id, x.window_start, h.threshold, u.amount, u.used
+        from unnest(u_id, u_amount, u_was, u_used) u(id, amount, was, used)
+        join ledger.budget_use x on x.id = u.id
+        cross join (values (50), (80), (100)) h(threshold)
+        where u.used > u.was and u.used::numeric * 100 >= u.amount::numeric * h.threshold
+        on conflict do nothing;
+    end if;
   end if;
 end $$;
 

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import {
   type Account,
   batch,
+  budget,
   funded,
   ids,
   ledgerDatabase,
@@ -22,6 +23,7 @@ interface History {
   readonly writtenOff: string
   readonly grant: string
   readonly hold: string
+  readonly budget: string
 }
 
 async function history(app: Database): Promise<History> {
@@ -35,12 +37,14 @@ async function history(app: Database): Promise<History> {
     ids.uuid(),
   ]
   const ledger = writer(app)
+  const counted = await budget(app, rich, 500n)
+  const budgets = [{ id: counted, startMs: 0 }]
   await ledger.submit({ kind: 'grant', ...target(rich, grant), amountNano: 40n, reason: 'welcome' })
   const results = await batch(ledger, [
-    reserve(rich, charge, 100n),
+    { ...reserve(rich, charge, 100n), budgets },
     reserve(rich, writtenOff, 100n),
-    reserve(rich, hold, 30n),
-    reserve(rich, freed, 30n),
+    { ...reserve(rich, hold, 30n), budgets },
+    { ...reserve(rich, freed, 30n), budgets },
     reserve(rich, ids.uuid(), 5_000n),
     settle(rich, charge, 60n),
     settle(rich, writtenOff, 120n, 100n),
@@ -50,7 +54,7 @@ async function history(app: Database): Promise<History> {
     results.map((result) => result.verdict),
     ['done', 'done', 'done', 'done', 'insufficient', 'done', 'done', 'done'],
   )
-  return { rich, charge, writtenOff, grant, hold }
+  return { rich, charge, writtenOff, grant, hold, budget: counted }
 }
 
 const TRIAL = 'trial balance'
@@ -64,6 +68,9 @@ const SAYS = 'what a transfer says'
 const INSIDE = 'entries stay inside'
 const CHARGE_RECEIPT = 'every charge has one receipt'
 const RECEIPT_TRANSFER = 'every receipt with a charge'
+const USE = 'what budgets have used'
+const PASSED = 'no hard budget was ever passed'
+const LAST_CHANGE = 'a budget is what its last change says'
 const ORIGIN = 'money of grants'
 const LONG_OPEN = 'no hold is open long'
 const TRIGGERS = 'the record cannot be changed: triggers'
@@ -209,6 +216,43 @@ const CASES: readonly Tampering[] = [
     sql: (h) => `update ledger.transfer set asked = asked + 1 where id = '${h.grant}'`,
     undo: (h) => `update ledger.transfer set asked = asked - 1 where id = '${h.grant}'`,
     found: [SAYS],
+  },
+  {
+    what: 'what a budget has used is lowered',
+    sql: (h) => `update ledger.budget_use set used = used - 1 where budget_id = '${h.budget}'`,
+    undo: (h) => `update ledger.budget_use set used = used + 1 where budget_id = '${h.budget}'`,
+    found: [USE],
+  },
+  {
+    what: 'what a budget holds is raised above its amount',
+    sql: (h) => `update ledger.budget_use set held = held + 900 where budget_id = '${h.budget}'`,
+    undo: (h) => `update ledger.budget_use set held = held - 900 where budget_id = '${h.budget}'`,
+    found: [USE, PASSED],
+  },
+  {
+    what: 'a charge is taken out of its budget',
+    sql: (h) => `update ledger.transfer set budgets = null where id = '${h.charge}'`,
+    undo: (h) =>
+      `update ledger.transfer set budgets = (select array[id] from ledger.budget_use where budget_id = '${h.budget}') where id = '${h.charge}'`,
+    found: [USE],
+  },
+  {
+    what: 'a charge is counted in a window that is not there',
+    sql: (h) => `update ledger.transfer set budgets = budgets || 0::bigint where id = '${h.charge}'`,
+    undo: (h) => `update ledger.transfer set budgets = budgets[1:1] where id = '${h.charge}'`,
+    found: [USE],
+  },
+  {
+    what: 'a budget is moved to another account',
+    sql: (h) => `update ledger.budget set account_id = account_id + 8 where id = '${h.budget}'`,
+    undo: (h) => `update ledger.budget set account_id = account_id - 8 where id = '${h.budget}'`,
+    found: [USE],
+  },
+  {
+    what: 'a budget is raised beside the record',
+    sql: (h) => `update ledger.budget set amount = amount + 1 where id = '${h.budget}'`,
+    undo: (h) => `update ledger.budget set amount = amount - 1 where id = '${h.budget}'`,
+    found: [LAST_CHANGE],
   },
   {
     what: 'where money came from is forgotten',

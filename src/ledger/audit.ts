@@ -109,6 +109,35 @@ export const INVARIANTS: readonly Invariant[] = [
       where r.charge <> 0 and r.charge <> -coalesce(t.amount, 0) - coalesce(u.amount, 0)`,
   },
   {
+    name: 'what budgets have used and held is the sum of the charges and open holds of their windows',
+    broken: 'budget windows that are off, or money counted in a budget of another account',
+    sql: `with counted(id, account_id, used, held) as (
+        select w.id, t.account_id, -t.amount, 0 from ledger.transfer t, unnest(t.budgets) w(id) where t.kind = 'charge'
+        union all
+        select w.id, h.account_id, 0, h.amount from ledger.hold h, unnest(h.budgets) w(id))
+      select coalesce(x.id, c.id)::text from ledger.budget_use x
+      join ledger.budget g on g.org_id = x.org_id and g.id = x.budget_id
+      full join (select id, min(account_id) as least, max(account_id) as most, sum(used) as used, sum(held) as held
+          from counted group by id) c on c.id = x.id
+      where x.used is distinct from coalesce(c.used, 0) or x.held is distinct from coalesce(c.held, 0)
+        or c.least <> g.account_id or c.most <> g.account_id`,
+  },
+  {
+    name: 'no hard budget was ever passed',
+    broken: 'budget windows above the most their budget was',
+    sql: `select x.id::text from ledger.budget_use x
+      where x.used + x.held > (select max(case when c.hard and not c.ended then c.amount else 9223372036854775807 end)
+        from ledger.budget_change c where c.org_id = x.org_id and c.budget_id = x.budget_id)`,
+  },
+  {
+    name: 'a budget is what its last change says',
+    broken: 'budgets that were changed beside the record',
+    sql: `select g.id::text from ledger.budget g
+      left join lateral (select * from ledger.budget_change c where c.org_id = g.org_id and c.budget_id = g.id
+        order by c.n desc limit 1) c on true
+      where (g.amount, g.hard, g.ended_at is not null) is distinct from (c.amount, c.hard, c.ended)`,
+  },
+  {
     name: 'money of grants, top-ups and corrections is remembered by origin',
     broken: 'funding without its lot',
     sql: `select t.id::text from ledger.transfer t left join ledger.lot l on l.org_id = t.org_id and l.transfer_id = t.id
@@ -122,7 +151,7 @@ export const INVARIANTS: readonly Invariant[] = [
   {
     name: 'the record cannot be changed: triggers stand',
     broken: 'tables without an enabled append-only trigger',
-    sql: `select x.name from unnest(array['transfer', 'entry', 'receipt', 'lot', 'account_kind']) x(name)
+    sql: `select x.name from unnest(array['transfer', 'entry', 'receipt', 'lot', 'account_kind', 'budget_change', 'budget_event']) x(name)
       where not exists (select from pg_trigger g where g.tgrelid = ('ledger.' || x.name)::regclass
         and g.tgname = 'append_only' and g.tgenabled in ('O', 'A') and g.tgfoid = to_regproc('ledger.refuse_change'))
       union all
@@ -132,7 +161,8 @@ export const INVARIANTS: readonly Invariant[] = [
   {
     name: 'the record cannot be changed: the gateway role may not write it',
     broken: 'tables the gateway role may write',
-    sql: `select x.name from unnest(array['account_kind', 'account', 'hold', 'transfer', 'entry', 'receipt', 'lot', 'process']) x(name)
+    sql: `select x.name from unnest(array['account_kind', 'account', 'hold', 'transfer', 'entry', 'receipt', 'lot', 'process',
+          'budget', 'budget_change', 'budget_use', 'budget_event']) x(name)
       where has_table_privilege('forge_app', 'ledger.' || x.name, 'insert, update, delete, truncate, trigger')
         or has_any_column_privilege('forge_app', 'ledger.' || x.name, 'insert, update')`,
   },

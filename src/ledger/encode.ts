@@ -1,15 +1,22 @@
 import { isoTime } from '../kernel/index.ts'
-import { type LedgerOp, OP_COLUMNS, type OpResult, type ReceiptRecord, VERDICTS } from './ops.ts'
+import {
+  type BudgetLimit,
+  type LedgerOp,
+  OP_COLUMNS,
+  type OpResult,
+  type ReceiptRecord,
+  VERDICTS,
+} from './ops.ts'
 
 /**
  * A batch as the array parameters of ledger.apply. The driver would build the same array literals more slowly, and its
  * text escaping is needed only for the free-text columns.
  */
 
-export const APPLY_SQL = `select verdict::text as v, figure::text as f from ledger.apply(
+export const APPLY_SQL = `select verdict::text as v, figure::text as f, limits as l from ledger.apply(
   $1::uuid, $2::smallint[], $3::uuid[], $4::uuid[], $5::bigint[], $6::bigint[], $7::bigint[], $8::int[], $9::text,
   $10::int[], $11::uuid[], $12::uuid[], $13::uuid[], $14::uuid[], $15::text[], $16::text[], $17::text[], $18::text[],
-  $19::bigint[], $20::timestamptz[], $21::text)`
+  $19::bigint[], $20::timestamptz[], $21::text, $22::int[], $23::uuid[], $24::timestamptz[])`
 
 const PLAIN = /^[A-Za-z0-9_.:/@-]*$/
 const SPECIAL = /["\\]/g
@@ -95,12 +102,62 @@ function encodeReceipts(ops: readonly LedgerOp[]): string[] {
   return [...columns.map((column) => `{${column}}`), documents]
 }
 
-/** @returns the 21 parameters of APPLY_SQL */
-export function encodeBatch(processId: string, ops: readonly LedgerOp[]): string[] {
-  return [processId, ...encodeOps(ops), ...encodeReceipts(ops)]
+/** @returns numbers of the ops, budgets, beginnings of their windows */
+function encodeBudgets(ops: readonly LedgerOp[]): string[] {
+  let [numbers, budgets, windows] = ['', '', '']
+  let comma = ''
+  for (let i = 0; i < ops.length; i++) {
+    const op = ops[i] as LedgerOp
+    if (op.kind !== 'reserve' || op.budgets === undefined) continue
+    for (const { id, startMs } of op.budgets) {
+      numbers += `${comma}${i + 1}`
+      budgets += `${comma}${id}`
+      windows += `${comma}"${isoTime(startMs)}"`
+      comma = ','
+    }
+  }
+  return [`{${numbers}}`, `{${budgets}}`, `{${windows}}`]
 }
 
-export function decodeResults(verdicts: string, figures: string, count: number): OpResult[] {
+/** @returns the 24 parameters of APPLY_SQL */
+export function encodeBatch(processId: string, ops: readonly LedgerOp[]): string[] {
+  return [processId, ...encodeOps(ops), ...encodeReceipts(ops), ...encodeBudgets(ops)]
+}
+
+/** What budgets had to say, by the number of the op. */
+function decodeLimits(limits: string): Map<number, BudgetLimit> {
+  const found = new Map<number, BudgetLimit>()
+  for (const each of limits.split(';')) {
+    const [op, budgetId, start, amount, used, held] = each.split(',')
+    if (op === undefined || budgetId === undefined || start === undefined) continue
+    found.set(Number.parseInt(op, 10) - 1, {
+      budgetId,
+      windowStartMs: Number.parseInt(start, 10),
+      amountNano: BigInt(amount ?? ''),
+      usedNano: BigInt(used ?? ''),
+      heldNano: BigInt(held ?? ''),
+    })
+  }
+  return found
+}
+
+/** @param limits null where no budget refused or lowered anything, which is nearly always */
+export function decodeResults(
+  verdicts: string,
+  figures: string,
+  count: number,
+  limits: string | null = null,
+): OpResult[] {
+  const results = decodeFigures(verdicts, figures, count)
+  if (limits === null) return results
+  const byOp = decodeLimits(limits)
+  return results.map((result, i) => {
+    const limit = byOp.get(i)
+    return limit === undefined ? result : { ...result, limit }
+  })
+}
+
+function decodeFigures(verdicts: string, figures: string, count: number): OpResult[] {
   const codes = verdicts.slice(1, -1).split(',')
   const amounts = figures.slice(1, -1).split(',')
   if (codes.length !== count || amounts.length !== count)

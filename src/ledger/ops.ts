@@ -28,6 +28,12 @@ interface Target {
   readonly accountId: bigint
 }
 
+/** A budget, and the window of it that counts, by its beginning. */
+export interface BudgetWindow {
+  readonly id: Uuid
+  readonly startMs: number
+}
+
 /**
  * Sets money aside: all of `amountNano`, or what is available when that is at least `minimumNano` (and above 0). A
  * refusal is remembered: the id answers `refused_before` from then on.
@@ -39,6 +45,8 @@ export interface ReserveOp extends Target {
   readonly ttlMs: number
   /** What recovery needs to write a receipt if this process dies. */
   readonly intent: string
+  /** The budgets of this account that it falls under; they are held and used with the money, whenever it ends. */
+  readonly budgets?: readonly BudgetWindow[]
 }
 
 /**
@@ -131,17 +139,28 @@ export const VERDICTS = [
   'not_expired',
   'no_account',
   'refused_before',
+  'over_budget',
 ] as const
 export type Verdict = (typeof VERDICTS)[number]
+
+/** The budget that refused an op or gave it less than it asked for, as it was before. */
+export interface BudgetLimit {
+  readonly budgetId: Uuid
+  readonly windowStartMs: number
+  readonly amountNano: Nano
+  readonly usedNano: Nano
+  readonly heldNano: Nano
+}
 
 export interface OpResult {
   readonly verdict: Verdict
   /**
-   * reserve: set aside (insufficient: available) · extend, renew: the total (insufficient: the total that was possible) ·
+   * reserve: set aside (insufficient: available; over_budget: its room) · extend, renew: the total (refused: what was possible) ·
    * settle: paid by the customer · void, expire: 0 · funding: the signed movement (adjust, insufficient: available) ·
    * 0 with every other verdict. A reserve that is `repeated` after its hold ended answers what was set aside then.
    */
   readonly figureNano: Nano
+  readonly limit?: BudgetLimit
 }
 
 /** One op as the columns of ledger.apply. */

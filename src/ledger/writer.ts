@@ -82,7 +82,7 @@ function createExecutor({ database, processId, log }: WriterOptions): Executor {
   let healthy = true
 
   async function execute(ops: readonly LedgerOp[], values: readonly string[]): Promise<OpResult[]> {
-    const rows = await database.query<{ v: string; f: string }>({
+    const rows = await database.query<{ v: string; f: string; l: string | null }>({
       name: 'ledger_apply',
       text: APPLY_SQL,
       values,
@@ -90,7 +90,7 @@ function createExecutor({ database, processId, log }: WriterOptions): Executor {
     const row = rows[0]
     if (row === undefined) throw new LedgerFault('ledger.apply answered nothing')
     try {
-      return decodeResults(row.v, row.f, ops.length)
+      return decodeResults(row.v, row.f, ops.length, row.l)
     } catch (thrown) {
       // The database has decided; asking again would get the same unreadable answer for ever.
       throw new LedgerFault(errorText(thrown))

@@ -3,8 +3,16 @@ import { test } from 'node:test'
 import { type Queryable, sqlState } from '../../src/db/index.ts'
 import { account, batch, broken, funded, ids, ledgerDatabase, reserve, settle, writer } from './stand.ts'
 
-const TABLES = ['account', 'account_kind', 'hold', 'transfer', 'entry', 'receipt', 'lot', 'process'] as const
-const FROZEN = ['account_kind', 'transfer', 'entry', 'receipt', 'lot'] as const
+const FROZEN = [
+  'account_kind',
+  'transfer',
+  'entry',
+  'receipt',
+  'lot',
+  'budget_change',
+  'budget_event',
+] as const
+const TABLES = [...FROZEN, 'account', 'hold', 'process', 'budget', 'budget_use'] as const
 const NO_PERMISSION = '42501'
 const APPEND_ONLY = '23001'
 
@@ -51,7 +59,7 @@ test('the gateway’s role can write no table of the ledger, in no way', async (
     assert.equal(await stateOf(app, sql), NO_PERMISSION, sql)
 })
 
-test('the gateway’s role may call the four functions that are its business, and no other', async (t) => {
+test('the gateway’s role may call the six functions that are its business, and no other', async (t) => {
   const { database } = await ledgerDatabase(t)
   const rows = await database.query<{ name: string }>(
     `select p.proname as name from pg_proc p where p.pronamespace = 'ledger'::regnamespace
@@ -59,7 +67,7 @@ test('the gateway’s role may call the four functions that are its business, an
   )
   assert.deepEqual(
     rows.map((row) => row.name),
-    ['apply', 'beat', 'leave', 'open_accounts'],
+    ['apply', 'beat', 'change_budget', 'leave', 'make_budget', 'open_accounts'],
   )
 })
 
@@ -151,7 +159,7 @@ test('temporary objects that bear the names of ours do not run inside the ledger
   const verdict = await session.one<{ verdict: string }>(
     `select verdict::pg_catalog.text as verdict from ledger.apply('${id}', ${one('8', 'int2')}, ${one(`'${org}'`, 'uuid')},
       ${one(`'${id}'`, 'uuid')}, ${one(String(account_id), 'int8')}, ${one('5', 'int8')}, ${one('0', 'int8')},
-      ${one('0', 'int4')}, 'x' || chr(30), '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '')`,
+      ${one('0', 'int4')}, 'x' || chr(30), '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '', '{}', '{}', '{}')`,
   )
   assert.equal(verdict.verdict, '{0}')
   await session.query(`select ledger.beat('${id}')`)

@@ -32,8 +32,8 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'a reserve takes what is not available',
     noticedBy: 'property.test.ts',
     replace: [
-      ['available >= least(p_minimum[i], amount) and available > 0 or amount = 0', 'true'],
-      ['paid := least(amount, greatest(available, 0));', 'paid := amount;'],
+      ['room >= least(p_minimum[i], amount) and room > 0 or amount = 0', 'true'],
+      ['paid := least(amount, greatest(room, 0));', 'paid := amount;'],
     ],
   },
   {
@@ -50,6 +50,16 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'a settlement takes more than was set aside',
     noticedBy: 'property.test.ts',
     replace: [['paid := least(amount, h_amount[s]);', 'paid := amount;']],
+  },
+  {
+    name: 'a reserve heeds no budget',
+    noticedBy: 'property.test.ts',
+    replace: [['if u_hard[b] and u_amount[b] - u_used[b] - u_held[b] < room then', 'if false then']],
+  },
+  {
+    name: 'a settlement leaves its hold in the budget',
+    noticedBy: 'property.test.ts',
+    replace: [['u_held[b] := u_held[b] - h_amount[s]; u_used', 'u_used']],
   },
   {
     name: 'a hold expires before its time',

@@ -10,6 +10,7 @@ import {
   account,
   batch,
   broken,
+  budget,
   ids,
   ledgerDatabase,
   ROUNDS,
@@ -60,6 +61,9 @@ const draft = fc.noBias(
     negative: fc.boolean(),
     past: oneIn(3),
     progress: fc.option(fc.constantFrom('{"output":1}', '{"output":2}')),
+    // Which of the account's budgets a reserve falls under, one bit each, and in which of their windows.
+    under: fc.oneof({ weight: 1, arbitrary: fc.constant(0) }, { weight: 2, arbitrary: fc.nat(7) }),
+    window: fc.nat(1),
     // Now and then an earlier op of the history again, exactly.
     again: fc.oneof({ weight: 3, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: fc.nat() }),
   }),
@@ -70,6 +74,36 @@ interface World {
   readonly accounts: readonly (readonly [Account, Account])[]
   readonly idPool: readonly (readonly Uuid[])[]
   readonly oracle: Oracle
+  /** Three of each account: a hard one that is soon used up, a larger hard one, a soft one. */
+  readonly budgets: ReadonlyMap<bigint, readonly Uuid[]>
+}
+
+const AMOUNTS = [150n, 500n, 100n] as const
+
+/** A budget that changes before a batch: which, and its amount; null for its end. */
+const change = fc.record({
+  turn: fc.nat(8),
+  org: fc.nat(1),
+  bucket: fc.nat(1),
+  budget: fc.nat(2),
+  amount: fc.constantFrom(null, 0n, 60n, 150n, 300n, 900n),
+})
+type Change = typeof change extends fc.Arbitrary<infer T> ? T : never
+
+async function makeChange(app: Database, world: World, each: Change): Promise<void> {
+  const own = world.accounts[each.org]?.[each.bucket] as Account
+  const id = world.budgets.get(own.accountId)?.[each.budget] ?? ''
+  const budget = world.oracle.budgets.get(id)
+  if (budget === undefined || budget.ended) return
+  await app.query('select ledger.change_budget($1, $2, $3, null, $4, $5)', [
+    own.orgId,
+    id,
+    each.amount,
+    each.amount === null,
+    'test',
+  ])
+  if (each.amount === null) budget.ended = true
+  else budget.amount = each.amount
 }
 
 async function createWorld(app: Database): Promise<World> {
@@ -81,8 +115,21 @@ async function createWorld(app: Database): Promise<World> {
     accounts.push([credit, rmb])
     for (const each of [credit, rmb]) oracle.open(each.orgId, each.accountId)
   }
+  const budgets = new Map<bigint, readonly Uuid[]>()
+  for (const own of accounts.flat()) {
+    const made = await Promise.all(AMOUNTS.map((amount, i) => budget(app, own, amount, { hard: i < 2 })))
+    for (const [i, amount] of AMOUNTS.entries())
+      oracle.budgets.set(made[i] as Uuid, {
+        amount,
+        hard: i < 2,
+        ended: false,
+        windows: new Map(),
+        events: new Set(),
+      })
+    budgets.set(own.accountId, made)
+  }
   const idPool = accounts.map(() => Array.from({ length: IDS }, () => ids.uuid()))
-  return { accounts, idPool, oracle }
+  return { accounts, idPool, oracle, budgets }
 }
 
 function amountOf(d: Draft): bigint {
@@ -107,7 +154,17 @@ function toOp(world: World, d: Draft): LedgerOp {
     case 'record':
       return { kind: 'record', orgId: own.orgId, id: ids.uuid(), receipt: receipt(own, ids.uuid(), 0n) }
     case 'reserve':
-      return { kind: 'reserve', ...to, amountNano, minimumNano: d.minimum, ttlMs, intent: '{}' }
+      return {
+        kind: 'reserve',
+        ...to,
+        amountNano,
+        minimumNano: d.minimum,
+        ttlMs,
+        intent: '{}',
+        budgets: (world.budgets.get(own.accountId) ?? [])
+          .filter((_, i) => (d.under >> i) & 1)
+          .map((budgetId) => ({ id: budgetId, startMs: d.window * 86_400_000 })),
+      }
     case 'extend':
       return { kind: 'extend', ...to, amountNano, minimumNano: d.minimum, ttlMs, ...progress }
     case 'renew':
@@ -160,6 +217,30 @@ async function assertState(database: Database, world: World): Promise<void> {
       [...world.oracle.holds].map(([key, { amount, past, progress }]) => [key, { amount, past, progress }]),
     ),
   )
+  const used = await database.query<{ key: string; used: bigint; held: bigint }>(
+    `select budget_id || '/' || (extract(epoch from window_start) * 1000)::bigint as key, used, held
+      from ledger.budget_use where org_id = any($1::uuid[]) and (used, held) <> (0, 0)`,
+    [orgs],
+  )
+  assert.deepEqual(
+    new Map(used.map(({ key, ...rest }) => [key, rest])),
+    new Map(
+      [...world.oracle.budgets].flatMap(([id, { windows }]) =>
+        [...windows]
+          .filter(([, use]) => use.used !== 0n || use.held !== 0n)
+          .map(([startMs, use]) => [`${id}/${startMs}`, use] as const),
+      ),
+    ),
+  )
+  const events = await database.query<{ key: string }>(
+    `select concat_ws('/', budget_id, (extract(epoch from window_start) * 1000)::bigint, threshold, amount) as key
+      from ledger.budget_event where org_id = any($1::uuid[])`,
+    [orgs],
+  )
+  assert.deepEqual(
+    events.map(({ key }) => key).sort(),
+    [...world.oracle.budgets].flatMap(([id, own]) => [...own.events].map((event) => `${id}/${event}`)).sort(),
+  )
   const ended = await database.query<{ key: string; kind: string; amount: bigint }>(
     `select org_id || '/' || id as key, kind, amount from ledger.transfer where org_id = any($1::uuid[])`,
     [orgs],
@@ -173,10 +254,10 @@ async function assertState(database: Database, world: World): Promise<void> {
 /** Which answers the histories drew, to know that they are worth something. */
 const seen = new Set<string>()
 const EXPECTED = [
-  ...['done', 'repeated', 'insufficient', 'conflict', 'no_account', 'refused_before'].map(
+  ...['done', 'repeated', 'insufficient', 'conflict', 'no_account', 'refused_before', 'over_budget'].map(
     (v) => `reserve ${v}`,
   ),
-  ...['done', 'insufficient', 'no_hold', 'no_account'].map((v) => `extend ${v}`),
+  ...['done', 'insufficient', 'over_budget', 'no_hold', 'no_account'].map((v) => `extend ${v}`),
   ...['done', 'no_hold'].map((v) => `renew ${v}`),
   ...['settle', 'void', 'expire'].flatMap((k) =>
     ['done', 'repeated', 'conflict', 'no_hold'].map((v) => `${k} ${v}`),
@@ -194,11 +275,13 @@ async function play(
   world: World,
   drafts: readonly Draft[],
   sizes: readonly number[],
+  changes: readonly Change[] = [],
 ): Promise<OpResult[]> {
   const ledger = writer(app)
   const results: OpResult[] = []
   for (let from = 0, turn = 0; from < drafts.length; turn++) {
     const to = Math.min(drafts.length, from + (sizes[turn % sizes.length] ?? 1))
+    for (const each of changes) if (each.turn === turn) await makeChange(app, world, each)
     const expected: OpResult[] = []
     const ops = drafts.slice(from, to).map((d) => {
       const op = toOp(world, d)
@@ -206,6 +289,7 @@ async function play(
       expected.push(result)
       return withCharge(op, result)
     })
+    world.oracle.endBatch()
     const answered = await batch(ledger, ops)
     for (const [i, { verdict }] of answered.entries()) seen.add(`${ops[i]?.kind} ${verdict}`)
     assert.deepEqual(
@@ -218,6 +302,16 @@ async function play(
     from = to
   }
   return results
+}
+
+/** Budgets by their place, so that the answers of two worlds can be compared. */
+function placed(world: World, results: readonly (OpResult | undefined)[]) {
+  const place = new Map([...world.budgets.values()].flatMap((made) => made.map((id, i) => [id, i] as const)))
+  return results.map((result) =>
+    result?.limit === undefined
+      ? result
+      : { ...result, limit: { ...result.limit, budgetId: place.get(result.limit.budgetId) } },
+  )
 }
 
 const runs = 35 * ROUNDS
@@ -236,6 +330,8 @@ const funding = [0, 1].flatMap((org) =>
       negative: false,
       past: false,
       progress: null,
+      under: 0,
+      window: 0,
       again: null,
     }),
   ),
@@ -253,8 +349,8 @@ const sizes = fc.array(fc.constantFrom(1, 2, 5, 12, 50), { minLength: 1, maxLeng
 test(`any history of ops answers and ends as the rules say, however it is cut into batches (seed ${SEED}, ${runs} runs)`, async (t) => {
   const { app, database } = await ledgerDatabase(t)
   await fc.assert(
-    fc.asyncProperty(history, sizes, async (drafts, cut) => {
-      await play(app, database, await createWorld(app), drafts, cut)
+    fc.asyncProperty(history, sizes, fc.array(change, { maxLength: 6 }), async (drafts, cut, changes) => {
+      await play(app, database, await createWorld(app), drafts, cut, changes)
     }),
     parameters,
   )
@@ -269,7 +365,8 @@ test(`the order of ops of different organizations does not matter, nor does the 
       fc.array(fc.boolean(), { minLength: 60 }),
       async (drafts, cut, picks) => {
         // Ids and foreign accounts live per organization, so histories of two organizations are independent.
-        const one = await play(app, database, await createWorld(app), drafts, cut)
+        const [first, second] = [await createWorld(app), await createWorld(app)]
+        const one = await play(app, database, first, drafts, cut)
         const lanes = [0, 1].map((org) => drafts.flatMap((d, i) => (d.org === org ? [i] : [])))
         const order: number[] = []
         for (let i = 0; order.length < drafts.length; i++) {
@@ -280,13 +377,16 @@ test(`the order of ops of different organizations does not matter, nor does the 
         const other = await play(
           app,
           database,
-          await createWorld(app),
+          second,
           order.map((i) => drafts[i] as Draft),
           [drafts.length],
         )
         assert.deepEqual(
-          order.map((i) => one[i]),
-          other,
+          placed(
+            first,
+            order.map((i) => one[i]),
+          ),
+          placed(second, other),
         )
       },
     ),

@@ -9,6 +9,7 @@ import {
   type OpResult,
   openAccount,
   type ReceiptRecord,
+  type ReserveOp,
 } from '../../src/ledger/index.ts'
 
 import { type TestDatabase, type TestDatabaseOptions, testDatabase } from '../database.ts'
@@ -51,6 +52,27 @@ export async function funded(database: Database, amountNano: bigint, bucket = 'c
   return made
 }
 
+/** A budget of the account, for the whole organization unless a test says otherwise. */
+export async function budget(
+  database: Database,
+  of: Account,
+  amountNano: bigint,
+  options: { readonly hard?: boolean; readonly period?: string } = {},
+): Promise<Uuid> {
+  const id = ids.uuid()
+  await database.query(`select ledger.make_budget($1, $2, $3, $4, 'run', $5, $6, $7, $8, 'test')`, [
+    of.orgId,
+    id,
+    of.bucket,
+    CURRENCIES[of.bucket] ?? 'USD',
+    id,
+    options.period ?? 'day',
+    amountNano,
+    options.hard ?? true,
+  ])
+  return id
+}
+
 export function writer(
   database: Database,
   options: { readonly queueMax?: number; readonly batchMax?: number; readonly processId?: Uuid } = {},
@@ -72,7 +94,7 @@ export function batch(ledger: LedgerWriter, ops: readonly LedgerOp[]): Promise<O
 
 export const target = (to: Account, id: Uuid) => ({ orgId: to.orgId, accountId: to.accountId, id })
 
-export function reserve(to: Account, id: Uuid, amountNano: bigint, minimumNano = amountNano): LedgerOp {
+export function reserve(to: Account, id: Uuid, amountNano: bigint, minimumNano = amountNano): ReserveOp {
   return { kind: 'reserve', ...target(to, id), amountNano, minimumNano, ttlMs: 60_000, intent: '{}' }
 }
 
