@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
 import { type Api, createApi, type Metric } from './api/index.ts'
+import { type BudgetBook, createBudgetStore, openBudgets } from './budgets/index.ts'
 import { type Catalog, loadPriceVersion, openCatalog } from './catalog/index.ts'
 import type { AuditReport, Readiness } from './contract/index.ts'
 import { type Database, listen, openDatabase } from './db/index.ts'
@@ -148,6 +149,7 @@ interface Parts {
   readonly accounts: AccountBook
   readonly tenancy: Tenancy
   readonly catalog: Catalog
+  readonly budgets: BudgetBook
   readonly gateway: Gateway
   readonly recovery: Recovery
   readonly ids: IdSource
@@ -164,12 +166,14 @@ async function buildParts(options: AppOptions): Promise<Parts> {
   const accounts = createAccountBook(database)
   const tenancy = await openTenancy({ database, listen, clock, ids, randomBytes, log })
   const catalog = await openCatalog({ database, configPath, env, ids, clock, log, sandboxUrl })
+  const budgets = await openBudgets({ database, listen, clock, log })
   const gateway = createGateway({
     database,
     writer,
     accounts,
     tenancy,
     catalog,
+    budgets,
     processId,
     clock,
     ids,
@@ -177,7 +181,7 @@ async function buildParts(options: AppOptions): Promise<Parts> {
     random: Math.random,
   })
   const recovery = startRecovery({ database, processId, log, recover: (hold) => gateway.recover(hold) })
-  return { pools, writer, accounts, tenancy, catalog, gateway, recovery, ids }
+  return { pools, writer, accounts, tenancy, catalog, budgets, gateway, recovery, ids }
 }
 
 /** On top of the patience with requests. A statement that is running may take so long. */
@@ -205,6 +209,7 @@ async function closeParts(parts: Parts, api: Api, patienceMs: number, log: Log):
   await drainWithin(writer, patienceMs + LEDGER_PATIENCE_MS, log)
   await gateway.close()
   await catalog.close()
+  await parts.budgets.close()
   await tenancy.close()
   await Promise.all([pools.ledger.close(), pools.app.close(), pools.audit.close()])
 }
@@ -219,6 +224,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
     tenancy,
     catalog,
     ledger: { writer, accounts },
+    budgets: createBudgetStore({ database: pools.app, clock: systemClock, ids, changed: parts.budgets.drop }),
     receipts: createReceiptReader(pools.app),
     gateway,
     operatorToken: options.operatorToken,

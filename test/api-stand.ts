@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { type Api, type ApiDeps, createApi } from '../src/api/index.ts'
+import { createBudgetStore } from '../src/budgets/index.ts'
 import { openCatalog } from '../src/catalog/index.ts'
 import { type Database, listen } from '../src/db/index.ts'
 import { createIdSource, type IdSource, silentLog, systemClock } from '../src/kernel/index.ts'
@@ -126,6 +127,7 @@ export async function startApi(
     tenancy,
     catalog,
     ledger: { writer, accounts: createAccountBook(app) },
+    budgets: createBudgetStore({ database: app, clock: systemClock, ids, changed: () => {} }),
     receipts: createReceiptReader(app),
     gateway: {
       owns: (_method, path) => path.startsWith('/v1/'),

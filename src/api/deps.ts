@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { BudgetStore } from '../budgets/index.ts'
 import type { CatalogSnapshot } from '../catalog/index.ts'
 import type { AuditReport, Readiness, Receipt } from '../contract/index.ts'
 import type { Database } from '../db/index.ts'
@@ -12,6 +13,7 @@ export interface ApiDeps {
   readonly tenancy: Tenancy
   readonly catalog: { snapshot(): CatalogSnapshot }
   readonly ledger: { readonly writer: Pick<LedgerWriter, 'submit'>; readonly accounts: AccountBook }
+  readonly budgets: BudgetStore
   readonly receipts: ReceiptReader
   readonly gateway: Gateway
   readonly operatorToken: string

@@ -94,13 +94,23 @@ test('what is served is what is described: every operation answers, and as its s
     createProject: { organization: a.org, name: 'n' },
     createKey: { project: a.project },
     changeKey: { label: 'renamed' },
+    createRun: { project: a.project, name: 'night', budget: { rmb: '2' } },
+    createBudget: { scope: 'key', scope_id: a.keyId, bucket: 'rmb', amount: '3' },
+    changeBudget: { amount: '2.5' },
     createGrant: { organization: a.org, bucket: 'rmb', amount: '1.5', reason: 'r' },
   }
   const queries: Readonly<Record<string, string>> = {
     getBalances: `?organization=${a.org}`,
     listLedgerEntries: `?organization=${a.org}&bucket=rmb`,
   }
-  const ids: Readonly<Record<string, string>> = { changeKey: a.keyId }
+  const budget = { scope: 'project', scope_id: a.project, bucket: 'credit', amount: '1' }
+  const { id } = (await stand.call('POST', '/api/v1/budgets', { body: budget })).json
+  const ids: Readonly<Record<string, string>> = {
+    changeKey: a.keyId,
+    getBudget: id,
+    changeBudget: id,
+    endBudget: id,
+  }
   // These need what no operation makes (requests that were served, a one-time code); they have tests of their own.
   const elsewhere = new Set(['getReceipt', 'getRun', 'openOperatorLink'])
   for (const operation of OPERATIONS.filter(({ id }) => !elsewhere.has(id))) {

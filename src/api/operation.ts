@@ -29,7 +29,7 @@ export interface OperationSpec<
 > {
   /** Name in /openapi.json, and of the client's method. */
   readonly id: string
-  readonly method: 'GET' | 'POST' | 'PATCH'
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
   /** With `{name}` for each member of `params`. */
   readonly path: string
   readonly summary: string

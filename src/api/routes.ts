@@ -132,11 +132,13 @@ function addHooks(app: FastifyInstance, deps: ApiDeps, answered: Map<number, num
  * prototype of what is copied from the body, so it is refused here as it is by the framework's own parser.
  */
 function parseJsonBody(
-  _request: FastifyRequest,
+  request: FastifyRequest,
   text: string | Buffer,
   done: (error: Error | null, body?: unknown) => void,
 ): void {
-  const parsed = parseJson(text.toString())
+  // Clients that always name a content type do so where there is none, too.
+  const absent = request.method === 'DELETE' && text.length === 0
+  const parsed = parseJson(absent ? 'null' : text.toString())
   if (!parsed.ok) done(new FaultError(fault('invalid_json', 'The body cannot be read as JSON.')))
   else if (isPoisoned(parsed.value))
     done(new FaultError(fault('invalid_json', 'The body names a prototype.')))

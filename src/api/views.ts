@@ -1,13 +1,16 @@
+import type { BudgetState } from '../budgets/index.ts'
 import type { CatalogSnapshot } from '../catalog/index.ts'
 import type {
   ApiKeyView,
   BucketBalance,
+  BudgetScope,
+  BudgetView,
   LedgerEntryView,
   OrganizationView,
   ProjectView,
   RunSummary,
 } from '../contract/index.ts'
-import { formatId, formatNano, isoTime, parentUuid } from '../kernel/index.ts'
+import { formatId, formatNano, type IdPrefix, isoTime, parentUuid, parseId } from '../kernel/index.ts'
 import type { Balance, StatementLine } from '../ledger/index.ts'
 import type { ApiKeyInfo, Organization, Project, Run } from '../tenancy/index.ts'
 
@@ -58,6 +61,42 @@ export function runView(run: Run): RunSummary {
     name: run.name,
     status: 'open',
     created_at: isoTime(run.createdAtMs),
+  }
+}
+
+const SCOPE_PREFIXES: Readonly<Record<BudgetScope, IdPrefix | null>> = {
+  organization: 'org',
+  project: 'prj',
+  key: 'key',
+  run: 'run',
+  route: null,
+}
+
+/** A scope's id as it is stored; an id of another kind finds nothing, as it is in no budget. */
+export function budgetScopeId(scope: BudgetScope, shown: string | null): string | null {
+  const prefix = SCOPE_PREFIXES[scope]
+  return shown === null || prefix === null ? shown : (parseId(prefix, shown) ?? shown)
+}
+
+export function budgetView(budget: BudgetState): BudgetView {
+  const prefix = SCOPE_PREFIXES[budget.scope]
+  const { startMs, endMs } = budget.window
+  return {
+    id: formatId('bud', budget.id),
+    organization: formatId('org', budget.orgId),
+    scope: budget.scope,
+    scope_id: prefix === null ? budget.scopeId : formatId(prefix, budget.scopeId),
+    bucket: budget.bucket,
+    currency: budget.currency,
+    period: budget.period,
+    amount: formatNano(budget.amountNano),
+    hard: budget.hard,
+    used: formatNano(budget.usedNano),
+    held: formatNano(budget.heldNano),
+    window_start: endMs === null ? null : isoTime(startMs),
+    resets_at: endMs === null ? null : isoTime(endMs),
+    created_at: isoTime(budget.createdAtMs),
+    ended_at: budget.endedAtMs === null ? null : isoTime(budget.endedAtMs),
   }
 }
 

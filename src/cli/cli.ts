@@ -12,6 +12,7 @@ import {
   textFlag,
   UsageError,
 } from './command.ts'
+import { BUDGET_COMMANDS } from './commands/budgets.ts'
 import { INSTALLATION_COMMANDS } from './commands/installation.ts'
 import { MONEY_COMMANDS } from './commands/money.ts'
 import { REQUEST_COMMANDS } from './commands/requests.ts'
@@ -25,6 +26,7 @@ export const COMMANDS: readonly Command[] = [
   ...INSTALLATION_COMMANDS,
   ...TENANT_COMMANDS,
   ...MONEY_COMMANDS,
+  ...BUDGET_COMMANDS,
   ...REQUEST_COMMANDS,
 ]
 

@@ -3,16 +3,20 @@ import {
   type ApiKeyChange,
   apiKeySchema,
   auditSchema,
+  type BudgetChange,
   balancesSchema,
+  budgetSchema,
   createdApiKeySchema,
   grantSchema,
   ledgerEntrySchema,
   listOf,
   modelSchema,
   type NewApiKey,
+  type NewBudget,
   type NewGrant,
   type NewOrganization,
   type NewProject,
+  type NewRun,
   organizationSchema,
   problemSchema,
   projectSchema,
@@ -43,7 +47,7 @@ export type Client = ReturnType<typeof createClient>
 const TIMEOUT_MS = 30_000
 const REFUSED = new Set(['ECONNREFUSED', 'ENOENT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND'])
 
-type Method = 'GET' | 'POST' | 'PATCH'
+type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE'
 
 /** fetch says only that it failed; why is in the cause. */
 function causeOf(thrown: unknown): unknown {
@@ -142,6 +146,13 @@ export function createClient(options: ClientOptions) {
     listModels: () => request(listOf(modelSchema), 'GET', '/api/v1/models'),
     listRuns: (query: Query = {}) => request(listOf(runSummarySchema), 'GET', '/api/v1/runs', { query }),
     getRun: (id: string) => request(runSchema, 'GET', `/api/v1/runs/${part(id)}`),
+    createRun: (body: NewRun) => request(runSchema, 'POST', '/api/v1/runs', { body }),
+    listBudgets: (query: Query = {}) => request(listOf(budgetSchema), 'GET', '/api/v1/budgets', { query }),
+    createBudget: (body: NewBudget) => request(budgetSchema, 'POST', '/api/v1/budgets', { body }),
+    getBudget: (id: string) => request(budgetSchema, 'GET', `/api/v1/budgets/${part(id)}`),
+    changeBudget: (id: string, body: BudgetChange) =>
+      request(budgetSchema, 'PATCH', `/api/v1/budgets/${part(id)}`, { body }),
+    endBudget: (id: string) => request(budgetSchema, 'DELETE', `/api/v1/budgets/${part(id)}`),
     listOrganizations: (query: Query = {}) =>
       request(listOf(organizationSchema), 'GET', '/api/v1/organizations', { query }),
     createOrganization: (body: NewOrganization) =>

@@ -1,3 +1,5 @@
+import type { ReceiptLimit } from './receipt.ts'
+
 /**
  * Every error a caller can meet. `owner` says who can end it: the client (the request), the project (its keys and
  * money), the upstream, or the platform (this installation). `retry` says whether the same request may succeed later.
@@ -237,6 +239,8 @@ export interface Fault {
   readonly param?: string
   /** Facts for templates and programs: amounts as decimal strings, counts as numbers. */
   readonly facts?: Readonly<Record<string, string | number | boolean>>
+  /** The budget that refused. */
+  readonly limit?: ReceiptLimit
   readonly retryAfterMs?: number
   /** The table may say that a retry helps; this caller has tried for long enough. */
   readonly hopeless?: true

@@ -1,5 +1,12 @@
 import { z } from 'zod'
-import { KEY_STATES, POLICIES, RECEIPT_STATUSES, ROUTE_TYPES } from './vocabulary.ts'
+import {
+  BUDGET_PERIODS,
+  BUDGET_SCOPES,
+  KEY_STATES,
+  POLICIES,
+  RECEIPT_STATUSES,
+  ROUTE_TYPES,
+} from './vocabulary.ts'
 
 /**
  * What crosses HTTP under /api/v1. What is sent is strict (an unknown field is a mistake worth telling), what is
@@ -141,6 +148,42 @@ export const grantSchema = z.object({
 })
 export type GrantView = z.infer<typeof grantSchema>
 
+export const budgetSchema = z.object({
+  id: z.string().describe('bud_…'),
+  organization: organizationId,
+  scope: z.enum(BUDGET_SCOPES),
+  scope_id: z.string().describe('org_…, prj_…, key_…, run_…; of a route its name, type, or `model:route`'),
+  bucket: z.string(),
+  currency: z.string(),
+  period: z.enum(BUDGET_PERIODS).describe("in the organization's time zone, weeks from Monday"),
+  amount,
+  hard: z.boolean().describe('true: refuses; false: tells only'),
+  used: amount.describe('charged in the running window'),
+  held: amount.describe('set aside for running requests of it'),
+  window_start: time.nullable().describe('null for total'),
+  resets_at: time.nullable(),
+  created_at: time,
+  ended_at: time.nullable(),
+})
+export type BudgetView = z.infer<typeof budgetSchema>
+
+export const newBudgetSchema = z.strictObject({
+  scope: z.enum(BUDGET_SCOPES),
+  scope_id: z.string().min(1).max(256),
+  organization: organizationId.optional().describe('needed for a route only'),
+  bucket: z.string(),
+  amount: amount.describe('decimal string, in the currency of the bucket; zero refuses everything'),
+  period: z.enum(BUDGET_PERIODS).optional().describe('total for a run, month for others when left out'),
+  hard: z.boolean().optional().describe('true when left out'),
+})
+export type NewBudget = z.infer<typeof newBudgetSchema>
+
+export const budgetChangeSchema = z.strictObject({
+  amount: amount.optional(),
+  hard: z.boolean().optional(),
+})
+export type BudgetChange = z.infer<typeof budgetChangeSchema>
+
 export const ledgerEntrySchema = z.object({
   id: z.string(),
   transfer: z.string(),
@@ -218,13 +261,36 @@ export const runSummarySchema = z.object({
 export type RunSummary = z.infer<typeof runSummarySchema>
 
 export const runSchema = runSummarySchema.extend({
-  budget: z.null(),
+  budget: z
+    .record(
+      z.string(),
+      z.object({
+        id: z.string(),
+        currency: z.string(),
+        amount,
+        used: amount,
+        held: amount,
+        hard: z.boolean(),
+      }),
+    )
+    .nullable()
+    .describe('what the run may spend in total, per bucket; null: no budget of its own'),
   totals: runTotals.describe('per bucket; buckets are never added together'),
   steps: z.array(
     z.object({ name: z.string().nullable(), requests: z.number(), attempts: z.number(), totals: runTotals }),
   ),
 })
 export type RunView = z.infer<typeof runSchema>
+
+export const newRunSchema = z.strictObject({
+  name,
+  project: projectId.optional().describe('needed with the operator token'),
+  budget: z
+    .record(z.string().min(1).max(64), amount)
+    .optional()
+    .describe('the most it may spend in total, per bucket'),
+})
+export type NewRun = z.infer<typeof newRunSchema>
 
 export const auditSchema = z.object({
   ok: z.boolean(),
@@ -257,6 +323,13 @@ export const projectPageQuery = z.strictObject({
   ...page,
   organization: organizationId.optional(),
   project: projectId.optional(),
+})
+export const budgetsQuery = z.strictObject({
+  ...page,
+  organization: organizationId.optional(),
+  scope: z.enum(BUDGET_SCOPES).optional(),
+  scope_id: z.string().max(256).optional(),
+  ended: z.enum(['true', 'false']).optional().describe('true: also those that have ended'),
 })
 export const balancesQuery = z.strictObject({ organization: organizationId.optional() })
 export const entriesQuery = z.strictObject({

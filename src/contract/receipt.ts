@@ -1,5 +1,12 @@
 import { z } from 'zod'
-import { POLICIES, RECEIPT_STATUSES, ROUTE_TYPES, SETTLEMENTS } from './vocabulary.ts'
+import {
+  BUDGET_PERIODS,
+  BUDGET_SCOPES,
+  POLICIES,
+  RECEIPT_STATUSES,
+  ROUTE_TYPES,
+  SETTLEMENTS,
+} from './vocabulary.ts'
 
 /** The document about one request (docs/receipts.md). Amounts are decimal strings, times RFC 3339 in UTC. */
 
@@ -56,6 +63,22 @@ export const receiptAttempt = z.object({
   next: z.enum(['backup', 'other_route', 'answer', 'none']),
 })
 export type ReceiptAttempt = z.infer<typeof receiptAttempt>
+
+/** The budget that stopped or shortened a request, as it was at that moment. */
+export const receiptLimit = z.object({
+  scope: z.enum(BUDGET_SCOPES),
+  scope_id: z.string().describe('org_…, prj_…, key_…, run_…, or a route'),
+  budget: z.string().describe('bud_…'),
+  bucket: z.string(),
+  currency: z.string(),
+  period: z.enum(BUDGET_PERIODS),
+  amount,
+  used: amount.describe('charged in the running window'),
+  held: amount.describe('set aside for running requests'),
+  needed: amount.describe('the least that the request needed'),
+  resets_at: time.nullable().describe('null: never'),
+})
+export type ReceiptLimit = z.infer<typeof receiptLimit>
 
 export const receiptSchema = z.object({
   id: z.string(),
@@ -135,7 +158,7 @@ export const receiptSchema = z.object({
   flags: z
     .array(z.string())
     .describe('what an operator should look at, e.g. usage_impossible, model_mismatch'),
-  limit: z.string().nullable(),
+  limit: receiptLimit.nullable().describe('the limit that stopped or shortened the request'),
   error: z.object({ code: z.string(), message: z.string(), status: z.number() }).nullable(),
   next_step: z.string().nullable(),
 })

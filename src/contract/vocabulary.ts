@@ -19,6 +19,14 @@ export const POLICIES = [
 ] as const
 export type Policy = (typeof POLICIES)[number]
 
+/** What a budget is about. A route is its name, its type, or one model's: `model:route`. */
+export const BUDGET_SCOPES = ['organization', 'project', 'key', 'route', 'run'] as const
+export type BudgetScope = (typeof BUDGET_SCOPES)[number]
+
+/** Counted in the organization's time zone, weeks from Monday. */
+export const BUDGET_PERIODS = ['day', 'week', 'month', 'total'] as const
+export type BudgetPeriod = (typeof BUDGET_PERIODS)[number]
+
 export const KEY_STATES = ['active', 'paused', 'revoked', 'expired'] as const
 export type KeyState = (typeof KEY_STATES)[number]
 

@@ -1,7 +1,9 @@
 import { boundNano, outputTokensAffordable } from '../catalog/index.ts'
+import type { ReceiptLimit } from '../contract/index.ts'
 import type { Nano } from '../kernel/index.ts'
 import type { LedgerWriter } from '../ledger/index.ts'
 import { HOLD_TTL_MS } from './hold.ts'
+import { limitOf } from './shortage.ts'
 import type { Held } from './types.ts'
 
 /** Ask for more when so much of the window is used: the answer takes about a commit. */
@@ -22,6 +24,8 @@ export class Allowance {
   private amount: Nano
   private asking = false
   private exhausted = false
+  /** The budget that gave no more. */
+  private stoppedBy: ReceiptLimit | null = null
   private readonly waiting: Array<() => void> = []
 
   constructor(writer: LedgerWriter, held: Held) {
@@ -35,6 +39,10 @@ export class Allowance {
 
   get amountNano(): Nano {
     return this.amount
+  }
+
+  get limit(): ReceiptLimit | null {
+    return this.stoppedBy
   }
 
   /** What is held in the end. An answer still on its way is waited for: the receipt has to name the ledger's sum. */
@@ -115,6 +123,7 @@ export class Allowance {
       },
       true,
       (result) => {
+        if (result.limit !== undefined) this.stoppedBy = limitOf(held.budgets, result.limit, costNano)
         if (result.verdict === 'done') this.granted(nextTokens, costNano, result.figureNano)
         else this.exhausted = true
         this.answered()

@@ -26,6 +26,7 @@ export function wireError(fault: Fault, exchange: Exchange, receipt: boolean): W
     reason: fault.code,
     next_step: entry.hint,
     ...(fault.facts === undefined ? {} : { ledger: fault.facts }),
+    ...(fault.limit === undefined ? {} : { ledger: fault.limit }),
   }
   return {
     status: entry.status,

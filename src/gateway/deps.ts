@@ -1,3 +1,4 @@
+import type { BudgetBook } from '../budgets/index.ts'
 import type { Catalog } from '../catalog/index.ts'
 import type { Database } from '../db/index.ts'
 import type { Clock, IdSource, Log } from '../kernel/index.ts'
@@ -19,6 +20,7 @@ export interface GatewayDeps {
   readonly accounts: AccountBook
   readonly tenancy: Pick<Tenancy, 'findKey' | 'touch' | 'openRun'>
   readonly catalog: Pick<Catalog, 'snapshot'>
+  readonly budgets: Pick<BudgetBook, 'under'>
   readonly upstreams: Upstreams
   readonly platforms: Platforms
   readonly idempotency: Idempotency

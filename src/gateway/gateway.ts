@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { BudgetBook } from '../budgets/index.ts'
 import type { Catalog } from '../catalog/index.ts'
 import { type Fault, fault } from '../contract/index.ts'
 import { type Database, isConnectionLoss } from '../db/index.ts'
@@ -25,6 +26,7 @@ export interface GatewayOptions {
   readonly accounts: AccountBook
   readonly tenancy: Pick<Tenancy, 'findKey' | 'touch' | 'openRun'>
   readonly catalog: Pick<Catalog, 'snapshot'>
+  readonly budgets: Pick<BudgetBook, 'under'>
   readonly processId: Uuid
   readonly clock: Clock
   readonly ids: IdSource

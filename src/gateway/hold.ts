@@ -1,16 +1,19 @@
+import type { BudgetBook } from '../budgets/index.ts'
 import { boundNano, outputTokensAffordable, type PriceVersion, priceVersionAt } from '../catalog/index.ts'
 import { fault } from '../contract/index.ts'
 import type { Database } from '../db/index.ts'
 import type { Clock } from '../kernel/index.ts'
-import { childUuid, formatNano, type Nano } from '../kernel/index.ts'
+import { childUuid, type Nano } from '../kernel/index.ts'
 import {
   type AccountBook,
   LedgerFault,
   LedgerOverloaded,
   type LedgerWriter,
   type OpResult,
-  readBalances,
+  type ReserveOp,
+  type Verdict,
 } from '../ledger/index.ts'
+import { limitOf, overBudget, shortage, spendingOf, windowNamed } from './shortage.ts'
 import type { Held, Planned, RoutePlan, StageResult } from './types.ts'
 
 /**
@@ -25,10 +28,13 @@ export const HOLD_TTL_MS = 60_000
 /** How long a caller waits for the ledger before 503. */
 const LEDGER_PATIENCE_MS = 5_000
 
+const REFUSED: ReadonlySet<Verdict> = new Set(['insufficient', 'over_budget', 'refused_before'])
+
 export interface HoldDeps {
   readonly database: Database
   readonly writer: LedgerWriter
   readonly accounts: AccountBook
+  readonly budgets: Pick<BudgetBook, 'under'>
   readonly clock: Clock
 }
 
@@ -122,38 +128,6 @@ export function windowFor(planned: Planned, plan: RoutePlan, window: HoldWindow,
   return Math.min(Math.floor(tokens / facts.choices), window.outputTokensHeld)
 }
 
-async function shortage(
-  deps: HoldDeps,
-  planned: Planned,
-  plan: RoutePlan,
-  window: HoldWindow,
-): Promise<StageResult<never>> {
-  const { key } = planned.admitted.inbound
-  const { bucket } = plan.route
-  const balances = await readBalances(deps.database, key.orgId)
-  const balance = balances.find((candidate) => candidate.bucket === bucket.id)
-  const available = balance?.availableNano ?? 0n
-  const held = balance?.heldNano ?? 0n
-  const needed = window.minimumNano
-  const facts = {
-    bucket: bucket.id,
-    currency: bucket.currency,
-    available: formatNano(available),
-    held: formatNano(held),
-    needed: formatNano(needed),
-    missing: formatNano(needed > available ? needed - available : 0n),
-    running_requests: balance?.openHolds ?? 0,
-  }
-  const need = `this request needs at least ${bucket.currency} ${facts.needed} set aside`
-  // Waiting helps only if what is held would make up for what is missing.
-  if (held > 0n && available + held >= needed) {
-    const message = `${bucket.name} has ${bucket.currency} ${facts.available} available and ${facts.held} held by ${facts.running_requests} running request(s); ${need}.`
-    return { ok: false, fault: fault('balance_held', message, { facts }) }
-  }
-  const message = `${bucket.name} has ${bucket.currency} ${facts.available} available; ${need} (missing ${facts.missing}).`
-  return { ok: false, fault: fault('insufficient_balance', message, { facts }) }
-}
-
 const unavailable = fault(
   'ledger_unavailable',
   'The ledger does not answer, so nothing was sent and nothing was charged.',
@@ -223,8 +197,10 @@ export async function hold(
   const accountId =
     deps.accounts.known(orgId, bucket.id) ?? (await deps.accounts.open(orgId, bucket.id, bucket.currency))
   const window = holdWindow(planned, plan)
+  const found = deps.budgets.under(spendingOf(planned, plan))
+  const budgets = found instanceof Promise ? await found : found
   const holdId = childUuid(inbound.exchange.requestId, n)
-  const result = await reserve(deps, {
+  const op: ReserveOp = {
     kind: 'reserve',
     orgId,
     id: holdId,
@@ -233,15 +209,18 @@ export async function hold(
     minimumNano: window.minimumNano,
     ttlMs: HOLD_TTL_MS,
     intent: intent(window),
-  })
+  }
+  const result = await reserve(deps, budgets.length === 0 ? op : { ...op, budgets: budgets.map(windowNamed) })
   if (result instanceof LedgerOverloaded)
     return {
       ok: false,
       fault: fault('overloaded', 'Too many requests wait for the ledger.', { retryAfterMs: 1_000 }),
     }
   if (result instanceof Error) return { ok: false, fault: unavailable }
-  if (result.verdict === 'insufficient' || result.verdict === 'refused_before')
-    return shortage(deps, planned, plan, window)
+  if (REFUSED.has(result.verdict))
+    return result.limit === undefined
+      ? shortage(deps.database, planned, plan, window)
+      : overBudget(budgets, result.limit, window.minimumNano)
   // A reply that was lost on the way is given again as `repeated`: the hold is there.
   if (result.verdict !== 'done' && result.verdict !== 'repeated')
     return { ok: false, fault: fault('internal_error', `The hold could not be made (${result.verdict}).`) }
@@ -262,6 +241,8 @@ export async function hold(
       sentLimit: lowered ? outputTokensMax : overModel ? window.outputTokensWanted : null,
       outputTokensBound: lowered ? outputTokensMax : window.outputTokensWanted,
       lowered: lowered || overModel,
+      budgets,
+      limit: lowered && result.limit !== undefined ? limitOf(budgets, result.limit, window.wantedNano) : null,
     },
   }
 }

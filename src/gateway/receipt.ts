@@ -1,4 +1,4 @@
-import type { ReceiptStatus } from '../contract/index.ts'
+import type { ReceiptLimit, ReceiptStatus } from '../contract/index.ts'
 import { ERRORS, type Fault } from '../contract/index.ts'
 import { type Clock, formatId, formatNano, type Json, type Nano, storableJson } from '../kernel/index.ts'
 import type { ReceiptRecord } from '../ledger/index.ts'
@@ -13,6 +13,7 @@ import type {
   ReceiptFlag,
 } from '../receipts/index.ts'
 import type { ApiKeyRecord } from '../tenancy/index.ts'
+import type { Shortage } from './shortage.ts'
 import type {
   AttemptRecord,
   Ending,
@@ -51,6 +52,10 @@ export interface Story {
   readonly hold: { readonly amountNano: Nano; readonly captured: boolean } | null
   readonly maxOutputTokens: number | null
   readonly lowered: boolean
+  /** Routes that were left for a balance or budget that did not suffice. */
+  readonly shortages?: ReadonlyMap<RoutePlan, Shortage>
+  /** The budget that stopped or shortened the request. */
+  readonly limit?: ReceiptLimit | null
 }
 
 type Who = Pick<ReceiptDocument, 'org' | 'project' | 'key'>
@@ -164,9 +169,10 @@ function candidatesOf(story: Story): CandidateFacts[] {
       if (attempt !== undefined) return { ...base, outcome: 'tried', reason: REASONS[attempt.outcome.kind] }
       if (story.skipped.some((skipped) => skipped.channel.target === target))
         return { ...base, outcome: 'unavailable', reason: 'cannot_translate' }
+      const left = !attempts.some((other) => other.plan === plan)
+      const shortage = left ? story.shortages?.get(plan) : undefined
       // A route before the one that pays was left without a try for one cause only.
-      const short = place < paying && !attempts.some((other) => other.plan === plan)
-      const reason = short ? 'balance_insufficient' : untried
+      const reason = shortage ?? (left && place < paying ? 'balance_insufficient' : untried)
       return { ...base, outcome: NOT_NEEDED.has(reason) ? 'not_needed' : 'unavailable', reason }
     }),
   )
@@ -310,6 +316,7 @@ export function composeDocument(
             state: hold.captured ? ('captured' as const) : ('released' as const),
           },
     flags: flags.length === 0 ? undefined : flags,
+    limit: story.limit ?? undefined,
     error:
       error === null
         ? undefined

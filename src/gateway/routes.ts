@@ -19,6 +19,7 @@ import type { Claim } from './idempotency.ts'
 import { intentOf } from './intent.ts'
 import { Outbound } from './outbound.ts'
 import { chargeHeaders, type Finished, refuse, releaseHold, type Settling, settle } from './settle.ts'
+import { CROSSED_FOR, SHORTAGES, type Shortage } from './shortage.ts'
 import { rememberResponse } from './stored.ts'
 import { translateResult } from './translate-answer.ts'
 import type {
@@ -48,7 +49,8 @@ class RouteRun {
   private inputTokens: number | null = null
   private holds = 0
   private reason: DecisionReason = 'none'
-  private shortOfBalance = false
+  private short: Shortage | undefined
+  private readonly shortages = new Map<RoutePlan, Shortage>()
   private streamHeaders: Record<string, string> = {}
   private streamContentType = 'text/event-stream'
   private readonly outbound: Outbound
@@ -79,9 +81,10 @@ class RouteRun {
       const fault = await this.takeHold(plan)
       if (fault !== null) {
         refusal = fault
-        this.shortOfBalance = fault.code === 'insufficient_balance' || fault.code === 'balance_held'
+        this.short = SHORTAGES[fault.code]
+        if (this.short !== undefined) this.shortages.set(plan, this.short)
         // Another route may pay, or speak a format that can say what is asked.
-        if (this.shortOfBalance || fault.code === 'unsupported_parameter') continue
+        if (this.short !== undefined || fault.code === 'unsupported_parameter') continue
         break
       }
       if (await this.tryChannels(plan)) return
@@ -99,6 +102,7 @@ class RouteRun {
       key,
       inbound: this.inbound,
       planned: this.planned,
+      shortages: this.shortages,
       fault: refusal,
     })
   }
@@ -107,7 +111,7 @@ class RouteRun {
 
   private reasonFor(plan: RoutePlan): DecisionReason {
     const crossing = plan.route.bucket.id !== this.planned.routes[0]?.route.bucket.id
-    return this.shortOfBalance && crossing ? 'crossed_for_balance' : plan.reason
+    return this.short !== undefined && crossing ? CROSSED_FOR[this.short] : plan.reason
   }
 
   private crossed(plan: RoutePlan): boolean {
@@ -287,6 +291,8 @@ class RouteRun {
       fault: problem,
       skipped: this.skipped,
       dropped: this.dropped,
+      shortages: this.shortages,
+      limit: (outcome.kind === 'cut' ? this.allowance?.limit : null) ?? held.limit,
     }
   }
 

@@ -1,5 +1,5 @@
 import { type RateSelector, referenceSheetAt } from '../catalog/index.ts'
-import type { Fault } from '../contract/index.ts'
+import type { Fault, ReceiptLimit } from '../contract/index.ts'
 import { errorText, formatId, formatNano, type Nano } from '../kernel/index.ts'
 import type { LedgerOp, OpResult } from '../ledger/index.ts'
 import type { DecisionReason } from '../receipts/index.ts'
@@ -10,6 +10,7 @@ import { countUp, type GatewayDeps } from './deps.ts'
 import { HOLD_TTL_MS, priceOfOther } from './hold.ts'
 import { meter } from './meter.ts'
 import { composeDocument, receiptRecord, type Story } from './receipt.ts'
+import type { Shortage } from './shortage.ts'
 import type {
   Admitted,
   AttemptRecord,
@@ -41,9 +42,12 @@ export interface Refusal {
   readonly admitted?: Admitted
   readonly planned?: Planned
   readonly rejected?: readonly RejectedRoute[]
+  readonly shortages?: ReadonlyMap<RoutePlan, Shortage>
   /** The body was not read to its end, so the connection cannot be used again. */
   readonly close?: boolean
 }
+
+const NO_SHORTAGES: ReadonlyMap<RoutePlan, Shortage> = new Map()
 
 function refusalStory(refusal: Refusal): Story {
   const { inbound, admitted, planned } = refusal
@@ -67,6 +71,8 @@ function refusalStory(refusal: Refusal): Story {
     hold: null,
     maxOutputTokens: null,
     lowered: false,
+    shortages: refusal.shortages ?? NO_SHORTAGES,
+    limit: refusal.fault.limit ?? null,
   }
 }
 
@@ -132,6 +138,8 @@ export interface Finished {
   readonly fault: Fault | null
   readonly skipped: readonly SkippedChannel[]
   readonly dropped: readonly string[]
+  readonly shortages: ReadonlyMap<RoutePlan, Shortage>
+  readonly limit: ReceiptLimit | null
 }
 
 export interface Settling {
@@ -239,6 +247,8 @@ function storyOf(finished: Finished, heldNano: Nano, captured: boolean): Story {
     hold: { amountNano: heldNano, captured },
     maxOutputTokens: held.sentLimit,
     lowered: held.lowered,
+    shortages: finished.shortages,
+    limit: finished.limit,
   }
 }
 

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { BudgetAt } from '../budgets/index.ts'
 import type { CatalogModel, CatalogSnapshot, PriceVersion, Route, RouteChannel } from '../catalog/index.ts'
-import type { Fault, Settlement } from '../contract/index.ts'
+import type { Fault, ReceiptLimit, Settlement } from '../contract/index.ts'
 import type { Json, JsonObject, Nano, Usage, Uuid } from '../kernel/index.ts'
 import type { ObjectSpans, OtherModelUsage, RequestFacts, UsageResult } from '../protocols/index.ts'
 import type {
@@ -109,6 +110,10 @@ export interface Held {
   /** What the upstream is told, or null to leave the caller's own limit in place. */
   readonly sentLimit: number | null
   readonly lowered: boolean
+  /** The budgets that the hold falls under. */
+  readonly budgets: readonly BudgetAt[]
+  /** The budget that lowered it. */
+  readonly limit: ReceiptLimit | null
 }
 
 export interface AttemptRecord {

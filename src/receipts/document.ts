@@ -1,4 +1,11 @@
-import type { ErrorCode, Policy, ReceiptStatus, RouteType, Settlement } from '../contract/index.ts'
+import type {
+  ErrorCode,
+  Policy,
+  ReceiptLimit,
+  ReceiptStatus,
+  RouteType,
+  Settlement,
+} from '../contract/index.ts'
 import type { Json, UsageCounts, UsageSource } from '../kernel/index.ts'
 
 /**
@@ -39,7 +46,8 @@ export interface ReceiptDocument {
   readonly settlement: Settlement
   readonly hold?: HoldFacts | undefined
   readonly flags?: readonly ReceiptFlag[] | undefined
-  readonly limit?: string | undefined
+  /** As it is shown: facts of that moment. */
+  readonly limit?: ReceiptLimit | undefined
   readonly error?: ErrorFacts | undefined
 }
 
@@ -68,6 +76,7 @@ export const DECISION_REASONS = [
   'only_route',
   'crossed_after_failure',
   'crossed_for_balance',
+  'crossed_for_budget',
   'next_route_after_failure',
   'none',
 ] as const
@@ -94,6 +103,7 @@ export const CANDIDATE_REASONS = [
   'policy_excludes',
   'key_excludes',
   'balance_insufficient',
+  'budget_exceeded',
   'request_refused',
   'cannot_translate',
 ] as const

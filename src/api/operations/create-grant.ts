@@ -1,25 +1,17 @@
 import { z } from 'zod'
 import type { Bucket } from '../../catalog/index.ts'
 import { FaultError, fault, grantSchema, newGrantSchema } from '../../contract/index.ts'
-import { assert, formatId, formatNano, isoTime, type Nano, parseNano, type Uuid } from '../../kernel/index.ts'
+import { assert, formatId, formatNano, isoTime, type Nano, type Uuid } from '../../kernel/index.ts'
 import { LedgerFault, type OpResult, readBalances } from '../../ledger/index.ts'
 import type { ApiDeps } from '../deps.ts'
 import { operation } from '../operation.ts'
 import { InvalidRequest } from '../problem.ts'
 import { idOf, notFound } from '../scope.ts'
 import { bucketsView } from '../views.ts'
+import { amountOf, bucketOf } from './money-of.ts'
 
 /** The ledger retries until its database answers; who waits for an answer is told sooner. */
 const ANSWER_WITHIN_MS = 15_000
-
-function amountOf(text: string): Nano {
-  const amount = parseNano(text)
-  if (amount === null || amount <= 0n) {
-    const message = 'must be a plain decimal above zero with at most nine decimals, like "10.00"'
-    throw new InvalidRequest('body', [{ field: 'amount', message }])
-  }
-  return amount
-}
 
 /** @returns seconds from now; 0 for never */
 function secondsUntil(text: string | undefined, nowMs: number): number {
@@ -76,12 +68,8 @@ export const createGrant = operation({
   async run({ deps, body }) {
     const orgId = idOf('org', body.organization)
     const snapshot = deps.catalog.snapshot()
-    const bucket = snapshot.buckets.get(body.bucket)
-    if (bucket === undefined) {
-      const message = `is not a bucket; there are ${[...snapshot.buckets.keys()].join(', ')}`
-      throw new InvalidRequest('body', [{ field: 'bucket', message }])
-    }
-    const amountNano = amountOf(body.amount)
+    const bucket = bucketOf(snapshot, body.bucket)
+    const amountNano = amountOf(body.amount, 1n)
     const expiresInSeconds = secondsUntil(body.expires_at, deps.clock.nowMs())
     if ((await deps.tenancy.getOrganization(orgId)) === null) throw notFound()
 

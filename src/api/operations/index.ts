@@ -1,5 +1,6 @@
 import type { Operation } from '../operation.ts'
 import { getAudit } from './audit.ts'
+import { changeBudget, createBudget, endBudget, getBudget, listBudgets } from './budgets.ts'
 import { createGrant } from './create-grant.ts'
 import { getBalances } from './get-balances.ts'
 import { getReceipt } from './get-receipt.ts'
@@ -12,7 +13,7 @@ import { getMetrics } from './metrics.ts'
 import { openOperatorLink } from './open-operator-link.ts'
 import { createOrganization, listOrganizations } from './organizations.ts'
 import { createProject, listProjects } from './projects.ts'
-import { getRun, listRuns } from './runs.ts'
+import { createRun, getRun, listRuns } from './runs.ts'
 
 /** Everything the API can do. What is not here is neither served nor described. */
 export const OPERATIONS: readonly Operation[] = [
@@ -22,6 +23,7 @@ export const OPERATIONS: readonly Operation[] = [
   listLedgerEntries,
   listModels,
   listRuns,
+  createRun,
   getRun,
   listOrganizations,
   createOrganization,
@@ -31,6 +33,11 @@ export const OPERATIONS: readonly Operation[] = [
   createKey,
   changeKey,
   createGrant,
+  listBudgets,
+  createBudget,
+  getBudget,
+  changeBudget,
+  endBudget,
   getAudit,
   getLive,
   getReady,

@@ -88,6 +88,12 @@ const runShow: Command = {
       ['run', `${value.name} (${value.id})`],
       ['status', value.status],
       ['begun', value.created_at],
+      ...Object.entries(value.budget ?? {}).map(
+        ([bucket, { amount, used, held, currency }]): [string, string] => [
+          `budget ${bucket}`,
+          `${amount} ${currency} (${used} used, ${held} held)`,
+        ],
+      ),
     ])
     const body =
       rows.length === 0

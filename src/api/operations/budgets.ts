@@ -1,0 +1,207 @@
+import { z } from 'zod'
+import type { BudgetState } from '../../budgets/index.ts'
+import {
+  type BudgetScope,
+  budgetChangeSchema,
+  budgetSchema,
+  budgetsQuery,
+  FaultError,
+  fault,
+  listOf,
+  type NewBudget,
+  newBudgetSchema,
+} from '../../contract/index.ts'
+import type { Uuid } from '../../kernel/index.ts'
+import type { ApiDeps } from '../deps.ts'
+import { type Caller, operation } from '../operation.ts'
+import { InvalidRequest } from '../problem.ts'
+import { cursorOf, idOf, notFound, pageOf, scopeOf } from '../scope.ts'
+import { budgetScopeId, budgetView } from '../views.ts'
+import { amountOf, bucketOf } from './money-of.ts'
+
+const idParams = z.strictObject({ id: z.string() })
+const noQuery = z.strictObject({})
+
+/** Where a budget is, and whose: what it is about must be there. */
+type Place = (deps: ApiDeps, body: NewBudget) => Promise<{ readonly orgId: Uuid; readonly scopeId: string }>
+
+async function placeOf(id: Uuid, found: Promise<{ readonly orgId: Uuid } | null>) {
+  const { orgId } = (await found) ?? {}
+  if (orgId === undefined) throw notFound()
+  return { orgId, scopeId: id }
+}
+
+const PLACES: Readonly<Record<BudgetScope, Place>> = {
+  async organization(deps, body) {
+    const id = idOf('org', body.scope_id)
+    if ((await deps.tenancy.getOrganization(id)) === null) throw notFound()
+    return { orgId: id, scopeId: id }
+  },
+  project: (deps, body) => {
+    const id = idOf('prj', body.scope_id)
+    return placeOf(id, deps.tenancy.getProject(id))
+  },
+  key: (deps, body) => {
+    const id = idOf('key', body.scope_id)
+    return placeOf(id, deps.tenancy.getKey(id))
+  },
+  run: (deps, body) => {
+    const id = idOf('run', body.scope_id)
+    return placeOf(id, deps.tenancy.getRun(id))
+  },
+  async route(deps, body) {
+    if (body.organization === undefined)
+      throw new InvalidRequest('body', [{ field: 'organization', message: 'is required for a route' }])
+    const orgId = idOf('org', body.organization)
+    if ((await deps.tenancy.getOrganization(orgId)) === null) throw notFound()
+    const [route = '', model] = body.scope_id.split(':').reverse()
+    const models = [...deps.catalog.snapshot().models.values()]
+    const known = models.some(
+      (one) =>
+        (model === undefined || body.scope_id === `${one.name}:${route}`) &&
+        one.routes.some((candidate) => candidate.name === route || candidate.type === route),
+    )
+    if (!known)
+      throw new InvalidRequest('body', [
+        { field: 'scope_id', message: 'is no route, type of route, or model:route of the catalog' },
+      ])
+    return { orgId, scopeId: body.scope_id }
+  },
+}
+
+function inForce(): FaultError {
+  const message = 'A budget of that scope, bucket, period and kind is in force. Change it, or end it first.'
+  return new FaultError(fault('conflict', message))
+}
+
+function seenBy(caller: Caller) {
+  return caller.kind === 'key' ? { projectId: caller.key.projectId, apiKeyId: caller.key.id } : null
+}
+
+async function found(deps: ApiDeps, caller: Caller, text: string): Promise<BudgetState> {
+  const budget = await deps.budgets.get(idOf('bud', text), seenBy(caller))
+  if (budget === null || (caller.kind === 'key' && caller.key.orgId !== budget.orgId)) throw notFound()
+  return budget
+}
+
+const BY = 'operator'
+
+export const listBudgets = operation({
+  id: 'listBudgets',
+  method: 'GET',
+  path: '/api/v1/budgets',
+  summary: 'Budgets with what is used and held of them, newest first; a key sees those it falls under',
+  callers: ['operator', 'key'],
+  params: z.strictObject({}),
+  query: budgetsQuery,
+  body: null,
+  response: listOf(budgetSchema),
+  faults: ['not_found'],
+  async run({ deps, caller, query }) {
+    const { orgId } = await scopeOf(deps, caller, { organization: query.organization })
+    if (query.scope_id !== undefined && query.scope === undefined)
+      throw new InvalidRequest('query', [{ field: 'scope', message: 'is required with scope_id' }])
+    const rows = await deps.budgets.list({
+      orgId,
+      scope: query.scope ?? null,
+      scopeId: query.scope === undefined ? null : budgetScopeId(query.scope, query.scope_id ?? null),
+      seenBy: seenBy(caller),
+      ended: query.ended === 'true',
+      limit: query.limit + 1,
+      before: cursorOf('bud', query.cursor),
+    })
+    return pageOf('bud', rows, query.limit, budgetView)
+  },
+})
+
+export const createBudget = operation({
+  id: 'createBudget',
+  method: 'POST',
+  path: '/api/v1/budgets',
+  summary: 'Makes a budget; it counts from now on',
+  callers: ['operator'],
+  params: z.strictObject({}),
+  query: noQuery,
+  body: newBudgetSchema,
+  response: budgetSchema,
+  status: 201,
+  faults: ['not_found', 'conflict'],
+  async run({ deps, body }) {
+    const bucket = bucketOf(deps.catalog.snapshot(), body.bucket)
+    const amountNano = amountOf(body.amount, 0n)
+    const place = await PLACES[body.scope](deps, body)
+    if (body.organization !== undefined && idOf('org', body.organization) !== place.orgId) throw notFound()
+    const made = await deps.budgets.make({
+      ...place,
+      scope: body.scope,
+      bucket: bucket.id,
+      currency: bucket.currency,
+      period: body.period ?? (body.scope === 'run' ? 'total' : 'month'),
+      amountNano,
+      hard: body.hard ?? true,
+      by: BY,
+    })
+    if (made === null) throw inForce()
+    return budgetView(made)
+  },
+})
+
+export const getBudget = operation({
+  id: 'getBudget',
+  method: 'GET',
+  path: '/api/v1/budgets/{id}',
+  summary: 'One budget',
+  callers: ['operator', 'key'],
+  params: idParams,
+  query: noQuery,
+  body: null,
+  response: budgetSchema,
+  faults: ['not_found'],
+  run: async ({ deps, caller, params }) => budgetView(await found(deps, caller, params.id)),
+})
+
+async function changed(
+  deps: ApiDeps,
+  budget: BudgetState,
+  to: Omit<Parameters<ApiDeps['budgets']['change']>[1], 'by'>,
+) {
+  const result = await deps.budgets.change({ orgId: budget.orgId, id: budget.id }, { ...to, by: BY })
+  if (result === 'ended') throw new FaultError(fault('conflict', 'The budget has ended. Make a new one.'))
+  if (result === 'conflict') throw inForce()
+  const now = await deps.budgets.get(budget.id)
+  if (now === null) throw notFound()
+  return budgetView(now)
+}
+
+export const changeBudget = operation({
+  id: 'changeBudget',
+  method: 'PATCH',
+  path: '/api/v1/budgets/{id}',
+  summary: 'Changes the amount or kind of a budget; what is used stays',
+  callers: ['operator'],
+  params: idParams,
+  query: noQuery,
+  body: budgetChangeSchema,
+  response: budgetSchema,
+  faults: ['not_found', 'conflict'],
+  async run({ deps, caller, params, body }) {
+    return changed(deps, await found(deps, caller, params.id), {
+      ...(body.amount === undefined ? {} : { amountNano: amountOf(body.amount, 0n) }),
+      ...(body.hard === undefined ? {} : { hard: body.hard }),
+    })
+  },
+})
+
+export const endBudget = operation({
+  id: 'endBudget',
+  method: 'DELETE',
+  path: '/api/v1/budgets/{id}',
+  summary: 'Ends a budget; its record stays',
+  callers: ['operator'],
+  params: idParams,
+  query: noQuery,
+  body: null,
+  response: budgetSchema,
+  faults: ['not_found', 'conflict'],
+  run: async ({ deps, caller, params }) => changed(deps, await found(deps, caller, params.id), { end: true }),
+})

@@ -1,0 +1,75 @@
+import { type Clock, errorText, type Log } from '../kernel/index.ts'
+
+/**
+ * What was read of the database, by its key, until it is dropped. A hit is answered without a promise; who asks for what
+ * is under way shares the question.
+ */
+
+export interface Memory<T> {
+  known(key: string): T | undefined
+  load(key: string): Promise<T>
+  drop(matches: (key: string, value: T) => boolean): void
+  readonly size: number
+}
+
+export interface MemoryOptions<T> {
+  readonly clock: Clock
+  readonly log: Log
+  readonly read: (key: string) => Promise<T>
+  readonly max: number
+}
+
+/** The notification is what counts; reading again bounds what a connection that died silently hides. */
+const REFRESH_AFTER_MS = 60_000
+
+export function createMemory<T>({ clock, log, read, max }: MemoryOptions<T>): Memory<T> {
+  const entries = new Map<string, { readonly value: T; againAtMs: number }>()
+  let asking = new Map<string, Promise<T>>()
+  let epoch = 0
+
+  function keep(key: string, value: T): void {
+    entries.delete(key)
+    const oldest = entries.size < max ? undefined : entries.keys().next().value
+    if (oldest !== undefined) entries.delete(oldest)
+    entries.set(key, { value, againAtMs: clock.monotonicMs() + REFRESH_AFTER_MS })
+  }
+
+  async function ask(key: string): Promise<T> {
+    const asked = epoch
+    const value = await read(key)
+    // Asked before a change, the answer may be the old one: it is good for who asked then, and for nobody later.
+    if (asked === epoch) keep(key, value)
+    return value
+  }
+
+  function load(key: string): Promise<T> {
+    const underWay = asking.get(key)
+    if (underWay !== undefined) return underWay
+    const mine = asking
+    const answer = ask(key).finally(() => mine.delete(key))
+    mine.set(key, answer)
+    return answer
+  }
+
+  return {
+    load,
+    known(key) {
+      const entry = entries.get(key)
+      if (entry === undefined) return undefined
+      const nowMs = clock.monotonicMs()
+      if (nowMs >= entry.againAtMs) {
+        entry.againAtMs = nowMs + REFRESH_AFTER_MS
+        load(key).catch((thrown) => log.warn({ error: errorText(thrown) }, 'budgets could not be read again'))
+      }
+      return entry.value
+    },
+    drop(matches) {
+      epoch++
+      if (asking.size > 0) asking = new Map()
+      for (const [key, { value }] of entries) if (matches(key, value)) entries.delete(key)
+    },
+    get size() {
+      return entries.size
+    },
+  }
+}

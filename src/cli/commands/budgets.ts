@@ -1,0 +1,138 @@
+import { BUDGET_PERIODS, BUDGET_SCOPES, type BudgetView } from '../../contract/index.ts'
+import { type Command, givenFlag, textFlag, UsageError } from '../command.ts'
+import { listText, pairs } from '../text.ts'
+import { PAGE_EXPLAIN, PAGE_OPTIONS, pageQuery } from './paging.ts'
+
+/** @param given what stands in the flag, if anything does */
+function oneOf<T extends string>(
+  flag: string,
+  known: readonly T[],
+  given: string | undefined,
+): T | undefined {
+  const found = known.find((one) => one === given)
+  if (given !== undefined && found === undefined)
+    throw new UsageError(`--${flag} must be one of ${known.join(', ')}`)
+  return found
+}
+
+function budgetText(budget: BudgetView): string {
+  return pairs([
+    ['id', budget.id],
+    ['scope', `${budget.scope} ${budget.scope_id}`],
+    ['amount', `${budget.amount} ${budget.currency} of ${budget.bucket}, ${budget.period}`],
+    ['kind', budget.hard ? 'hard (refuses)' : 'soft (tells)'],
+    ['used', `${budget.used} ${budget.currency}`],
+    ['held', `${budget.held} ${budget.currency}`],
+    ['resets', budget.resets_at ?? 'never'],
+    ...(budget.ended_at === null ? [] : [['ended', budget.ended_at] as [string, string]]),
+  ])
+}
+
+const budgetSet: Command = {
+  words: ['budget', 'set'],
+  summary: 'Limits what may be spent; changes the budget that is in force there, if any',
+  args: [],
+  options: {
+    scope: { type: 'string' },
+    id: { type: 'string' },
+    org: { type: 'string' },
+    bucket: { type: 'string' },
+    amount: { type: 'string' },
+    period: { type: 'string' },
+    soft: { type: 'boolean' },
+  },
+  required: ['scope', 'id', 'bucket', 'amount'],
+  explain: {
+    scope: BUDGET_SCOPES.join(', '),
+    id: 'org_…, prj_…, key_…, run_…, or a route: its name, type, or model:route',
+    org: 'the organization, for a route',
+    bucket: 'credit, rmb or another configured one',
+    amount: 'a decimal in the currency of the bucket',
+    period: `${BUDGET_PERIODS.join(', ')} (total for a run, else month)`,
+    soft: 'tells at 50, 80 and 100 %, and refuses nothing',
+  },
+  example: 'forge budget set --scope key --id key_… --bucket credit --amount 20.00 --period day',
+  async run({ flags, client }) {
+    const scope = oneOf('scope', BUDGET_SCOPES, givenFlag(flags, 'scope')) ?? 'key'
+    const period =
+      oneOf('period', BUDGET_PERIODS, textFlag(flags, 'period')) ?? (scope === 'run' ? 'total' : 'month')
+    const organization = textFlag(flags, 'org')
+    if (scope === 'route' && organization === undefined) throw new UsageError('--scope route needs --org')
+    const [bucket, amount] = [givenFlag(flags, 'bucket'), givenFlag(flags, 'amount')]
+    const hard = flags['soft'] !== true
+    const forge = await client()
+    const place = { scope, scope_id: givenFlag(flags, 'id') }
+    const { data } = await forge.listBudgets({ ...place, organization, limit: 200 })
+    const known = data.find((one) => one.bucket === bucket && one.period === period && one.hard === hard)
+    const value =
+      known === undefined
+        ? await forge.createBudget({
+            ...place,
+            bucket,
+            amount,
+            period,
+            hard,
+            ...(organization === undefined ? {} : { organization }),
+          })
+        : await forge.changeBudget(known.id, { amount })
+    return { value, text: budgetText(value) }
+  },
+}
+
+const budgetList: Command = {
+  words: ['budget', 'list'],
+  summary: 'Lists budgets with what is used and held of them, newest first',
+  args: [],
+  options: {
+    org: { type: 'string' },
+    scope: { type: 'string' },
+    id: { type: 'string' },
+    ended: { type: 'boolean' },
+    ...PAGE_OPTIONS,
+  },
+  explain: {
+    org: 'only those of this organization (org_…)',
+    scope: `only these: ${BUDGET_SCOPES.join(', ')}`,
+    id: 'only those of this organization, project, key, run or route; with --scope',
+    ended: 'also those that have ended',
+    ...PAGE_EXPLAIN,
+  },
+  example: 'forge budget list --org org_…',
+  async run({ flags, client }) {
+    const value = await (await client()).listBudgets({
+      organization: textFlag(flags, 'org'),
+      scope: oneOf('scope', BUDGET_SCOPES, textFlag(flags, 'scope')),
+      scope_id: textFlag(flags, 'id'),
+      ended: flags['ended'] === true ? 'true' : undefined,
+      ...pageQuery(flags),
+    })
+    const rows = value.data.map((budget) => [
+      budget.id,
+      `${budget.scope} ${budget.scope_id}`,
+      budget.bucket,
+      budget.period,
+      budget.hard ? 'hard' : 'soft',
+      `${budget.amount} ${budget.currency}`,
+      budget.used,
+      budget.held,
+      budget.ended_at === null ? (budget.resets_at ?? 'never') : 'ended',
+    ])
+    const head = ['id', 'scope', 'bucket', 'period', 'kind', 'amount', 'used', 'held', 'resets']
+    return { value, text: listText(head, rows, value.next_cursor) }
+  },
+}
+
+const budgetEnd: Command = {
+  words: ['budget', 'end'],
+  summary: 'Ends a budget; its record stays',
+  args: ['ID'],
+  options: {},
+  explain: {},
+  example: 'forge budget end bud_…',
+  async run({ args, client }) {
+    const value = await (await client()).endBudget(args[0] ?? '')
+    return { value, text: budgetText(value) }
+  },
+}
+
+export const BUDGET_COMMANDS: readonly Command[] = [budgetSet, budgetList, budgetEnd]
