@@ -18,7 +18,7 @@ import {
   startRecovery,
 } from './ledger/index.ts'
 import { auditReceipts, createReceiptReader } from './receipts/index.ts'
-import { openTenancy, type Tenancy } from './tenancy/index.ts'
+import { networksOf, openTenancy, type Tenancy } from './tenancy/index.ts'
 
 /** The composition root: the only file that constructs. `start.ts` prepares what it is given. */
 
@@ -30,6 +30,8 @@ export interface AppOptions {
   readonly configPath: string | null
   readonly env: Readonly<Record<string, string | undefined>>
   readonly operatorToken: string
+  /** Networks of proxies that may say for whom they ask; none when left out. */
+  readonly trustedProxies?: readonly string[]
   readonly sandboxUrl: () => string | Promise<string>
   readonly log: Log
   readonly version: string
@@ -174,6 +176,7 @@ async function buildParts(options: AppOptions): Promise<Parts> {
     tenancy,
     catalog,
     budgets,
+    trustedProxies: networksOf(options.trustedProxies ?? []),
     processId,
     clock,
     ids,
@@ -228,6 +231,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
     receipts: createReceiptReader(pools.app),
     gateway,
     operatorToken: options.operatorToken,
+    trustedProxies: networksOf(options.trustedProxies ?? []),
     clock: systemClock,
     ids,
     log: options.log,

@@ -36,6 +36,7 @@ test('without any variable or flag the defaults of the contract hold', () => {
     redisUrl: null,
     operatorToken: null,
     masterKey: null,
+    trustedProxies: [],
     processes: 1,
     logLevel: 'info',
   })

@@ -4,6 +4,7 @@ import { chmod, link, mkdir, open, readFile, rm, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { inspect } from 'node:util'
 import { type ConfigFault, nearestName } from './catalog/index.ts'
+import { wrongNetwork } from './tenancy/index.ts'
 
 /**
  * What an installation is started with: environment variables, and a flag of the same meaning for each, which wins.
@@ -54,6 +55,8 @@ export interface Config {
   /** Null: made once and kept in the data directory, see {@link loadOrCreateSecret}. */
   readonly operatorToken: Secret | null
   readonly masterKey: Secret | null
+  /** Networks whose `x-forwarded-for` is believed; none unless they are named. */
+  readonly trustedProxies: readonly string[]
   readonly processes: number
   readonly logLevel: LogLevel
 }
@@ -75,6 +78,7 @@ const VARIABLES = {
   'redis-url': 'REDIS_URL',
   'operator-token': 'FORGE_OPERATOR_TOKEN',
   'master-key': 'FORGE_MASTER_KEY',
+  'trusted-proxies': 'FORGE_TRUSTED_PROXIES',
   processes: 'FORGE_PROCESSES',
   'log-level': 'FORGE_LOG_LEVEL',
 } as const
@@ -114,6 +118,7 @@ export function readConfig(flags: Flags, env: Environment = environment()): Read
     redisUrl: urlOf(reading, 'redis-url', ['redis:', 'rediss:']),
     operatorToken: secretOf(reading, 'operator-token'),
     masterKey: secretOf(reading, 'master-key'),
+    trustedProxies: networksOf(reading),
     processes: integerOf(reading, 'processes', 1, 1, PROCESSES_MAX),
     logLevel: logLevelOf(reading),
   }
@@ -192,6 +197,13 @@ function secretOf({ value, fault }: Reading, flag: Flag): Secret | null {
   if (!/^[\x21-\x7e]*$/.test(text)) fault(flag, 'must be one word of plain characters')
   else if (text.length < SECRET_LENGTH_MIN) fault(flag, `must have at least ${SECRET_LENGTH_MIN} characters`)
   return new Secret(text)
+}
+
+function networksOf({ value, fault }: Reading): readonly string[] {
+  const texts = (value('trusted-proxies') ?? '').split(',').filter((text) => text.trim() !== '')
+  if (wrongNetwork(texts) !== null)
+    fault('trusted-proxies', 'must be addresses or CIDR networks, separated by commas')
+  return texts
 }
 
 function logLevelOf({ value, fault }: Reading): LogLevel {

@@ -149,6 +149,7 @@ export interface WorkerSetting {
     readonly host: string
     readonly port: number
     readonly configPath: string | null
+    readonly trustedProxies: readonly string[]
     readonly logLevel: Config['logLevel']
   }
 }
@@ -164,6 +165,7 @@ async function buildWorker(
     configPath: setting.config.configPath,
     env: environment(),
     operatorToken: setting.operatorToken,
+    trustedProxies: setting.config.trustedProxies,
     sandboxUrl,
     log,
     version: packageVersion(),

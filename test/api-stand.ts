@@ -10,7 +10,7 @@ import { type Database, listen } from '../src/db/index.ts'
 import { createIdSource, type IdSource, silentLog, systemClock } from '../src/kernel/index.ts'
 import { auditLedger, createAccountBook, createLedgerWriter, type LedgerWriter } from '../src/ledger/index.ts'
 import { createReceiptReader } from '../src/receipts/index.ts'
-import { openTenancy, type Tenancy } from '../src/tenancy/index.ts'
+import { NO_NETWORKS, openTenancy, type Tenancy } from '../src/tenancy/index.ts'
 import { testDatabase } from './database.ts'
 
 /**
@@ -136,6 +136,7 @@ export async function startApi(
       },
     },
     operatorToken: operator,
+    trustedProxies: NO_NETWORKS,
     ready: () => ({ ready: true, checks: [{ name: 'database', ok: true, detail: 'answers' }] }),
     metrics: () => [
       {

@@ -120,7 +120,7 @@ test('a grant sent twice with one id is added once; another amount under that id
     })),
     [{ amount: '5', balance_after: '5', kind: 'grant', seq: 1 }],
   )
-  assert.equal((await stand.call('GET', '/api/v1/audit')).json.ok, true)
+  assert.equal((await stand.call('GET', '/api/v1/ledger/audit')).json.ok, true)
 })
 
 test('amounts, buckets and times that cannot be meant are refused, and nothing moves', async (t) => {
@@ -221,6 +221,10 @@ test('what only an operator may do is refused to a key', async (t) => {
     ['PATCH', `/api/v1/keys/${keyId}`],
     ['POST', '/api/v1/grants'],
     ['GET', '/api/v1/audit'],
+    ['GET', '/api/v1/audit/export'],
+    ['GET', '/api/v1/ledger/audit'],
+    ['POST', `/api/v1/keys/${keyId}/rotate`],
+    ['POST', `/api/v1/keys/${keyId}/revoke`],
   ]) {
     const { status, json } = await stand.call(method ?? '', path ?? '', {
       token,
@@ -311,7 +315,7 @@ test('every refusal is a problem document with the id of its header', async (t) 
     assert.equal(answer.headers.get('x-request-id'), problem.request_id)
     assert.ok(problem.title !== '' && problem.detail !== '' && problem.hint !== '')
   }
-  assert.equal((await stand.call('PUT', '/api/v1/keys/x')).headers.get('allow'), 'PATCH')
+  assert.equal((await stand.call('PUT', '/api/v1/keys/x')).headers.get('allow'), 'GET, PATCH')
 })
 
 test('unknown fields are refused with the name that was meant, and nothing is coerced', async (t) => {
@@ -339,7 +343,7 @@ test('a failure inside tells nothing of itself, and is logged', async (t) => {
     audit: () => Promise.reject(new Error('password=hunter2')),
     log: { debug() {}, info() {}, warn() {}, error: (fields) => logged.push(fields) },
   })
-  const { status, json, text } = await stand.call('GET', '/api/v1/audit')
+  const { status, json, text } = await stand.call('GET', '/api/v1/ledger/audit')
   assert.equal(status, 500)
   assert.equal(json.code, 'internal_error')
   assert.ok(!text.includes('hunter2'))

@@ -1,7 +1,7 @@
 import { hash, timingSafeEqual } from 'node:crypto'
-import type { IncomingHttpHeaders } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { type Fault, fault } from '../contract/index.ts'
-import type { Tenancy } from '../tenancy/index.ts'
+import { keyRefusal, type NetworkSet, senderAddress, type Tenancy } from '../tenancy/index.ts'
 import type { Caller } from './operation.ts'
 
 /** Who calls: the operator token, or an API key by any of the three headers that SDKs use for one. */
@@ -22,21 +22,27 @@ export function credentialOf(headers: IncomingHttpHeaders): string | null {
   return single(headers['x-api-key']) ?? single(headers['x-goog-api-key'])
 }
 
-export type Authenticate = (headers: IncomingHttpHeaders) => Promise<Caller | Fault>
+export type Authenticate = (req: Pick<IncomingMessage, 'headers' | 'socket'>) => Promise<Caller | Fault>
 
-export function createAuthenticate(operatorToken: string, tenancy: Pick<Tenancy, 'findKey'>): Authenticate {
+export function createAuthenticate(
+  operatorToken: string,
+  tenancy: Pick<Tenancy, 'findKey' | 'touch'>,
+  trustedProxies: NetworkSet,
+): Authenticate {
   const operator = digestOf(operatorToken)
   // One sentence for a key that is unknown, revoked or expired: the difference would tell a guesser that one exists.
   const refused = fault('invalid_api_key', 'The request carries no valid API key or operator token.')
 
-  return async (headers) => {
-    const secret = credentialOf(headers)
+  return async (req) => {
+    const secret = credentialOf(req.headers)
     if (secret === null) return refused
     // Digests have one length, so that the comparison takes one time whatever was sent.
     if (timingSafeEqual(digestOf(secret), operator)) return { kind: 'operator' }
     const key = await tenancy.findKey(secret)
-    if (key === null || key.state === 'revoked' || key.state === 'expired') return refused
-    if (key.state === 'paused') return fault('api_key_paused', `The API key ${key.prefix}… is paused.`)
+    const refusal = keyRefusal(key, () => senderAddress(req, trustedProxies))
+    if (refusal !== null) return refusal.code === 'invalid_api_key' ? refused : refusal
+    if (key === null) return refused
+    tenancy.touch(key.secretId)
     return { kind: 'key', key }
   }
 }

@@ -5,7 +5,7 @@ import type { AuditReport, Readiness, Receipt } from '../contract/index.ts'
 import type { Database } from '../db/index.ts'
 import type { Clock, IdSource, Log, Nano, Uuid } from '../kernel/index.ts'
 import type { AccountBook, LedgerWriter } from '../ledger/index.ts'
-import type { Tenancy } from '../tenancy/index.ts'
+import type { NetworkSet, Tenancy } from '../tenancy/index.ts'
 
 /** What the API is given by the composition root. It constructs none of it and closes none of it. */
 export interface ApiDeps {
@@ -17,6 +17,8 @@ export interface ApiDeps {
   readonly receipts: ReceiptReader
   readonly gateway: Gateway
   readonly operatorToken: string
+  /** Whose word on where a request comes from is taken. */
+  readonly trustedProxies: NetworkSet
   readonly clock: Clock
   readonly ids: IdSource
   readonly log: Log
@@ -81,7 +83,14 @@ export interface StepTotal {
   readonly totals: readonly BucketTotal[]
 }
 
+export interface KeyUsage {
+  readonly totals: readonly Omit<BucketTotal, 'heldNano'>[]
+  /** Of the last 24 hours, by the status of the receipt. */
+  readonly lastDay: Readonly<Record<string, number>>
+}
+
 export interface ReceiptReader {
+  keyUsage(key: { readonly orgId: Uuid; readonly id: Uuid }, nowMs: number): Promise<KeyUsage>
   get(query: ReceiptScope & { readonly id: Uuid }): Promise<Receipt | null>
   list(
     filter: ReceiptFilter,

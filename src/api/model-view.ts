@@ -1,4 +1,5 @@
 import {
+  boundNano,
   type CatalogModel,
   type PriceSheet,
   type PriceVersion,
@@ -9,7 +10,7 @@ import {
   type UnitPrice,
 } from '../catalog/index.ts'
 import type { ModelRouteView, ModelView, PriceView } from '../contract/index.ts'
-import { formatId, isoTime } from '../kernel/index.ts'
+import { formatId, formatNano, isoTime, type Nano } from '../kernel/index.ts'
 import { type ApiKeyRecord, mayUseModel, type RouteAccess, routeAccess } from '../tenancy/index.ts'
 import type { Caller } from './operation.ts'
 
@@ -54,6 +55,7 @@ function priceView(sheet: PriceSheet): PriceView {
 const REFUSED = {
   allowed: () => null,
   key_excludes: (route) => `the API key may not use the route ${route.name}`,
+  bucket_excluded: (route) => `the API key may not spend from ${route.bucket.name}`,
   policy_excludes: (route, key) => `the policy ${key.policy} of the API key excludes ${route.type} routes`,
 } as const satisfies Record<RouteAccess, (route: Route, key: ApiKeyRecord) => string | null>
 
@@ -69,11 +71,43 @@ function refusal(
   return REFUSED[routeAccess(caller.key, route)](route, caller.key)
 }
 
+/** What the buckets of one organization have available; null where no organization is asked about. */
+export type Available = (bucket: string) => Nano
+
+/** The least a request can be: one token in, one token out. */
+function smallestNano(price: PriceVersion, nowMs: number): Nano {
+  return boundNano(price.sheet, {
+    admittedAtMs: nowMs,
+    serviceTier: null,
+    inputTokensMax: 1,
+    outputTokensMax: 1,
+  })
+}
+
+function isAffordable(
+  caller: Caller,
+  route: Route,
+  price: PriceVersion,
+  availableNano: Nano,
+  nowMs: number,
+): boolean {
+  const smallest = smallestNano(price, nowMs)
+  const limit = caller.kind === 'key' ? caller.key.maxCharge?.get(route.bucket.id) : undefined
+  return smallest <= availableNano && (limit === undefined || smallest <= limit)
+}
+
 function role(priority: number): string {
   return priority === 0 ? 'primary' : `backup ${priority}`
 }
 
-function routeView(caller: Caller, model: CatalogModel, route: Route, nowMs: number): ModelRouteView {
+function routeView(
+  caller: Caller,
+  model: CatalogModel,
+  route: Route,
+  nowMs: number,
+  available: Available | null,
+): ModelRouteView {
+  const availableNano = available === null ? null : available(route.bucket.id)
   const price = priceVersionAt(route.prices, nowMs)
   const reason = refusal(caller, model, route, price)
   return {
@@ -86,6 +120,11 @@ function routeView(caller: Caller, model: CatalogModel, route: Route, nowMs: num
     price: price === null ? null : priceView(price.sheet),
     callable: reason === null,
     reason,
+    available: availableNano === null ? null : formatNano(availableNano),
+    affordable:
+      availableNano === null || price === null
+        ? null
+        : isAffordable(caller, route, price, availableNano, nowMs),
     channels: route.channels.map(({ channel, priority }) => ({
       channel: caller.kind === 'operator' ? channel.name : channel.publicName,
       role: role(priority),
@@ -94,8 +133,13 @@ function routeView(caller: Caller, model: CatalogModel, route: Route, nowMs: num
   }
 }
 
-export function modelView(caller: Caller, model: CatalogModel, nowMs: number): ModelView {
-  const routes = model.routes.map((route) => routeView(caller, model, route, nowMs))
+export function modelView(
+  caller: Caller,
+  model: CatalogModel,
+  nowMs: number,
+  available: Available | null,
+): ModelView {
+  const routes = model.routes.map((route) => routeView(caller, model, route, nowMs, available))
   const reference = referenceSheetAt(model, nowMs)
   const callable = routes.some((route) => route.callable)
   return {

@@ -97,6 +97,8 @@ test('what is served is what is described: every operation answers, and as its s
     createRun: { project: a.project, name: 'night', budget: { rmb: '2' } },
     createBudget: { scope: 'key', scope_id: a.keyId, bucket: 'rmb', amount: '3' },
     changeBudget: { amount: '2.5' },
+    changeProject: { name: 'renamed' },
+    rotateKey: { overlap_seconds: 60 },
     createGrant: { organization: a.org, bucket: 'rmb', amount: '1.5', reason: 'r' },
   }
   const queries: Readonly<Record<string, string>> = {
@@ -111,10 +113,16 @@ test('what is served is what is described: every operation answers, and as its s
     changeBudget: id,
     endBudget: id,
   }
+  const secret = (await stand.call('GET', `/api/v1/keys/${a.keyId}`)).json.secrets[0].id
   // These need what no operation makes (requests that were served, a one-time code); they have tests of their own.
   const elsewhere = new Set(['getReceipt', 'getRun', 'openOperatorLink'])
   for (const operation of OPERATIONS.filter(({ id }) => !elsewhere.has(id))) {
-    const path = operation.path.replace('{id}', ids[operation.id] ?? '') + (queries[operation.id] ?? '')
+    const id = operation.path.startsWith('/api/v1/projects/') ? a.project : a.keyId
+    // What a key cannot come back from is done to another one.
+    const revoking = operation.id === 'revokeKey'
+    const target = revoking ? (await stand.customer('Beta')).keyId : (ids[operation.id] ?? id)
+    const path =
+      operation.path.replace('{id}', target).replace('{secret}', secret) + (queries[operation.id] ?? '')
     const body = bodies[operation.id]
     const answer = await stand.call(operation.method, path, body === undefined ? {} : { body })
     assert.ok(answer.status < 300, `${operation.id}: ${answer.text}`)

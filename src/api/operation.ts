@@ -1,6 +1,8 @@
+import type { Readable } from 'node:stream'
 import type { z } from 'zod'
 import type { ErrorCode } from '../contract/index.ts'
-import type { ApiKeyRecord } from '../tenancy/index.ts'
+import type { Uuid } from '../kernel/index.ts'
+import type { Actor, ApiKeyRecord } from '../tenancy/index.ts'
 import type { ApiDeps } from './deps.ts'
 
 /**
@@ -16,6 +18,10 @@ export type Caller =
 export interface Call<P, Q, B> {
   readonly deps: ApiDeps
   readonly caller: Caller
+  /** Who is named in the audit log for what the operation changes. */
+  readonly by: Actor
+  /** Id for what the operation makes: a repeat with the same Idempotency-Key brings the same one. */
+  readonly newId: Uuid
   readonly params: P
   readonly query: Q
   readonly body: B
@@ -30,6 +36,8 @@ export interface OperationSpec<
   /** Name in /openapi.json, and of the client's method. */
   readonly id: string
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
+  /** The answer shows a secret, so it is never kept: a repeat with the same Idempotency-Key is told what was made. */
+  readonly secret?: true
   /** With `{name}` for each member of `params`. */
   readonly path: string
   readonly summary: string
@@ -38,14 +46,14 @@ export interface OperationSpec<
   readonly query: Q
   readonly body: B
   readonly response: R
-  /** `text/plain` answers a string as it is. */
+  /** `text/plain` answers a string, or a stream of them, as it is. */
   readonly contentType?: string
   readonly status?: number | ((answer: z.input<R>) => number)
   /** Codes besides those that every operation can answer. */
   readonly faults: readonly ErrorCode[]
   run(
     call: Call<z.output<P>, z.output<Q>, B extends z.ZodType ? z.output<B> : null>,
-  ): Promise<z.input<R>> | z.input<R>
+  ): Promise<z.input<R> | Readable> | z.input<R> | Readable
 }
 
 export interface Operation

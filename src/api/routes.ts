@@ -1,9 +1,11 @@
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { type Fault, FaultError, fault } from '../contract/index.ts'
-import { formatId, isArray, isObject, type Json, parseJson } from '../kernel/index.ts'
+import { formatId, isArray, isObject, type Json, parseId, parseJson, type Uuid } from '../kernel/index.ts'
+import { type Actor, senderAddress } from '../tenancy/index.ts'
 import { type Authenticate, createAuthenticate } from './caller.ts'
 import type { ApiDeps } from './deps.ts'
+import { idempotencyKeyOf, type Outcome, once } from './once.ts'
 import { openApiDocument } from './openapi.ts'
 import type { Caller, Operation } from './operation.ts'
 import { OPERATIONS } from './operations/index.ts'
@@ -52,7 +54,7 @@ async function admit(
   request: FastifyRequest,
 ): Promise<Caller> {
   if (operation.callers.includes('anyone')) return { kind: 'anyone' }
-  const caller = await authenticate(request.headers)
+  const caller = await authenticate(request.raw)
   if ('code' in caller) throw new FaultError(caller)
   if (!operation.callers.includes(caller.kind))
     throw new FaultError(fault('forbidden', 'This needs the operator token.'))
@@ -77,11 +79,31 @@ function addOperation(
       const query = checked('query', operation.query, request.query)
       const body = operation.body === null ? null : checked('body', operation.body, request.body)
       const caller = callers.get(request) ?? { kind: 'anyone' }
-      const answer = await operation.run({ deps, caller, params, query, body })
-      reply.code(operation.status(answer)).type(operation.contentType ?? 'application/json; charset=utf-8')
-      return reply.send(answer)
+      const by = actorOf(deps, caller, request)
+      const run = async (newId: Uuid): Promise<Outcome> => {
+        const answer = await operation.run({ deps, caller, by, newId, params, query, body })
+        return { status: operation.status(answer), answer }
+      }
+      const key = operation.method === 'POST' ? idempotencyKeyOf(request.headers) : null
+      const outcome =
+        key === null
+          ? await run(deps.ids.uuid())
+          : await once(deps, { by, key, secret: operation.secret === true, path: request.url, body }, run)
+      if (outcome.replayed === true) reply.header('x-tf-replayed', 'true')
+      reply.code(outcome.status).type(operation.contentType ?? 'application/json; charset=utf-8')
+      return reply.send(outcome.answer)
     },
   })
+}
+
+/** Operators have one token between them, so where it was used from is all that tells them apart. */
+function actorOf(deps: ApiDeps, caller: Caller, request: FastifyRequest): Actor {
+  return {
+    kind: caller.kind === 'anyone' ? 'system' : caller.kind,
+    id: caller.kind === 'key' ? caller.key.id : null,
+    requestId: parseId('req', request.id),
+    address: senderAddress(request.raw, deps.trustedProxies),
+  }
 }
 
 const callers = new WeakMap<FastifyRequest, Caller>()
@@ -189,7 +211,7 @@ export function createRoutes(
     metrics: async () => [...(await deps.metrics()), answeredMetric(answered)],
   }
   addHooks(app, deps, answered)
-  const authenticate = createAuthenticate(deps.operatorToken, deps.tenancy)
+  const authenticate = createAuthenticate(deps.operatorToken, deps.tenancy, deps.trustedProxies)
   for (const operation of OPERATIONS) addOperation(app, counting, authenticate, operation)
   const document = openApiDocument(deps.version)
   app.get('/openapi.json', async () => document)

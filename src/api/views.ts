@@ -2,6 +2,7 @@ import type { BudgetState } from '../budgets/index.ts'
 import type { CatalogSnapshot } from '../catalog/index.ts'
 import type {
   ApiKeyView,
+  AuditEventView,
   BucketBalance,
   BudgetScope,
   BudgetView,
@@ -12,9 +13,11 @@ import type {
 } from '../contract/index.ts'
 import { formatId, formatNano, type IdPrefix, isoTime, parentUuid, parseId } from '../kernel/index.ts'
 import type { Balance, StatementLine } from '../ledger/index.ts'
-import type { ApiKeyInfo, Organization, Project, Run } from '../tenancy/index.ts'
+import type { ApiKeyInfo, AuditEvent, Organization, Project, Run } from '../tenancy/index.ts'
 
 /** Values of the domains as they cross HTTP. */
+
+const timeOf = (ms: number | null): string | null => (ms === null ? null : isoTime(ms))
 
 export function organizationView(organization: Organization): OrganizationView {
   return {
@@ -30,6 +33,7 @@ export function projectView(project: Project): ProjectView {
     id: formatId('prj', project.id),
     organization: formatId('org', project.orgId),
     name: project.name,
+    state: project.state,
     created_at: isoTime(project.createdAtMs),
   }
 }
@@ -45,11 +49,50 @@ export function apiKeyView(key: ApiKeyInfo): ApiKeyView {
     allow_cross_balance: key.allowCrossBalance,
     models: key.models === null ? null : [...key.models],
     routes: key.routes === null ? null : [...key.routes],
+    buckets: key.buckets === null ? null : [...key.buckets],
+    max_charge:
+      key.maxCharge === null
+        ? null
+        : Object.fromEntries([...key.maxCharge].map(([bucket, nano]) => [bucket, formatNano(nano)])),
+    allowed_networks: key.networks === null ? null : [...key.networks.texts],
     max_attempts: key.maxAttempts,
     state: key.state,
-    expires_at: key.expiresAtMs === null ? null : isoTime(key.expiresAtMs),
+    expires_at: timeOf(key.expiresAtMs),
     created_at: isoTime(key.createdAtMs),
-    last_used_at: key.lastUsedAtMs === null ? null : isoTime(key.lastUsedAtMs),
+    last_used_at: timeOf(key.lastUsedAtMs),
+    secrets: key.secrets.map((secret) => ({
+      id: formatId('sec', secret.id),
+      prefix: secret.prefix,
+      state: secret.state,
+      created_at: isoTime(secret.createdAtMs),
+      ends_at: timeOf(secret.endsAtMs),
+      last_used_at: timeOf(secret.lastUsedAtMs),
+    })),
+  }
+}
+
+const OBJECT_PREFIX: Readonly<Record<string, IdPrefix>> = {
+  organization: 'org',
+  project: 'prj',
+  key: 'key',
+}
+
+export function auditEventView(event: AuditEvent): AuditEventView {
+  const prefix = OBJECT_PREFIX[event.objectKind]
+  return {
+    id: String(event.seq),
+    at: event.at.toISOString(),
+    organization: event.orgId === null ? null : formatId('org', event.orgId),
+    actor: { kind: event.actorKind, id: event.actorId === null ? null : formatId('key', event.actorId) },
+    action: event.action,
+    object: {
+      kind: event.objectKind,
+      id: prefix === undefined ? event.objectId : formatId(prefix, event.objectId),
+    },
+    before: event.before,
+    after: event.after,
+    request_id: event.requestId === null ? null : formatId('req', event.requestId),
+    address: event.address,
   }
 }
 

@@ -165,7 +165,7 @@ export function createClient(options: ClientOptions) {
       request(apiKeySchema, 'PATCH', `/api/v1/keys/${part(id)}`, { body }),
     /** Give it an `id`, and a repeat after a lost answer adds once. */
     createGrant: (body: NewGrant) => request(grantSchema, 'POST', '/api/v1/grants', { body }),
-    getAudit: () => request(auditSchema, 'GET', '/api/v1/audit'),
+    getAudit: () => request(auditSchema, 'GET', '/api/v1/ledger/audit'),
     /** Answers also when the server is not ready; look at `ready`. */
     getReady: () => request(readinessSchema, 'GET', '/readyz', { alsoStatus: 503 }),
   }

@@ -67,6 +67,20 @@ export const ERRORS = {
     hint: 'Resume the key, or use another one of the project.',
     retry: false,
   },
+  project_paused: {
+    status: 403,
+    owner: 'project',
+    title: 'The project is paused',
+    hint: 'Resume the project; its keys are served again at once.',
+    retry: false,
+  },
+  address_not_allowed: {
+    status: 403,
+    owner: 'project',
+    title: 'The API key may not be used from this address',
+    hint: 'Call from one of the allowed networks of the key, or widen them.',
+    retry: false,
+  },
   model_not_allowed: {
     status: 403,
     owner: 'project',
@@ -79,6 +93,20 @@ export const ERRORS = {
     owner: 'project',
     title: 'The API key may not use this route',
     hint: 'Name another route, change the policy of the key, or leave the choice to it.',
+    retry: false,
+  },
+  bucket_not_allowed: {
+    status: 403,
+    owner: 'project',
+    title: 'The API key may not spend from this balance',
+    hint: 'Use a route that is paid from another balance, or allow the key this bucket.',
+    retry: false,
+  },
+  charge_limit_exceeded: {
+    status: 403,
+    owner: 'project',
+    title: 'The request may cost more than the API key allows for one request',
+    hint: 'Send less input, use a cheaper model, or raise max_charge of the key.',
     retry: false,
   },
   forbidden: {
@@ -239,7 +267,7 @@ export interface Fault {
   readonly param?: string
   /** Facts for templates and programs: amounts as decimal strings, counts as numbers. */
   readonly facts?: Readonly<Record<string, string | number | boolean>>
-  /** The budget that refused. */
+  /** The budget, or the largest charge of a key, that refused. */
   readonly limit?: ReceiptLimit
   readonly retryAfterMs?: number
   /** The table may say that a retry helps; this caller has tried for long enough. */

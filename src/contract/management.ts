@@ -1,9 +1,11 @@
 import { z } from 'zod'
 import {
+  AUDIT_ACTORS,
   BUDGET_PERIODS,
   BUDGET_SCOPES,
   KEY_STATES,
   POLICIES,
+  PROJECT_STATES,
   RECEIPT_STATUSES,
   ROUTE_TYPES,
 } from './vocabulary.ts'
@@ -59,6 +61,7 @@ export const projectSchema = z.object({
   id: projectId,
   organization: organizationId,
   name: z.string(),
+  state: z.enum(PROJECT_STATES).describe('while it is paused, none of its keys is served'),
   created_at: time,
 })
 export type ProjectView = z.infer<typeof projectSchema>
@@ -66,34 +69,80 @@ export type ProjectView = z.infer<typeof projectSchema>
 export const newProjectSchema = z.strictObject({ organization: organizationId, name })
 export type NewProject = z.infer<typeof newProjectSchema>
 
+export const projectChangeSchema = z.strictObject({
+  name: name.optional(),
+  state: z.enum(PROJECT_STATES).optional(),
+})
+export type ProjectChange = z.infer<typeof projectChangeSchema>
+
+const secretSchema = z.object({
+  id: z.string().describe('sec_…'),
+  prefix: z.string(),
+  state: z
+    .enum(['active', 'ending', 'ended', 'revoked'])
+    .describe('ending: good until `ends_at`, since a rotation replaced it'),
+  created_at: time,
+  ends_at: time.nullable(),
+  last_used_at: time.nullable(),
+})
+
 export const apiKeySchema = z.object({
   id: keyId,
   organization: organizationId,
   project: projectId,
   label: z.string(),
-  prefix: z.string().describe('the first characters of the secret'),
+  prefix: z.string().describe('the first characters of the newest secret'),
   policy: z.enum(POLICIES),
   allow_cross_balance: z.boolean(),
   models: z.array(z.string()).nullable().describe('null: every model'),
   routes: z.array(z.string()).nullable().describe('route names or types; null: every route'),
+  buckets: z.array(z.string()).nullable().describe('balances that may pay; null: every balance'),
+  max_charge: z
+    .record(z.string(), amount)
+    .nullable()
+    .describe('the most one request may cost, by bucket, in its currency; null: no such limit'),
+  allowed_networks: z.array(z.string()).nullable().describe('CIDR; null: from anywhere'),
   max_attempts: z.number().nullable(),
   state: z.enum(KEY_STATES),
   expires_at: time.nullable(),
   created_at: time,
   last_used_at: time.nullable(),
+  secrets: z.array(secretSchema).describe('oldest first; requests of each count to this key'),
 })
 export type ApiKeyView = z.infer<typeof apiKeySchema>
 
-export const newApiKeySchema = z.strictObject({
-  project: projectId,
+export const apiKeyPageSchema = apiKeySchema.extend({
+  spend: z
+    .record(z.string(), z.object({ currency: z.string(), charged: amount, requests: z.number() }))
+    .describe('so far, per bucket; buckets are never added together'),
+  last_24_hours: z.object({
+    requests: z.number(),
+    failed: z.number(),
+    refused: z.number(),
+    cancelled: z.number(),
+  }),
+})
+export type ApiKeyPage = z.infer<typeof apiKeyPageSchema>
+
+const terms = {
   label: z.string().max(128).optional(),
   policy: z.enum(POLICIES).optional(),
   allow_cross_balance: z.boolean().optional(),
   models: names.nullable().optional(),
   routes: names.nullable().optional(),
+  buckets: names.nullable().optional(),
+  max_charge: z.record(z.string(), amount).nullable().optional().describe('e.g. {"credit": "0.50"}'),
+  allowed_networks: z
+    .array(z.string().min(1).max(64))
+    .min(1)
+    .max(100)
+    .nullable()
+    .optional()
+    .describe('addresses or CIDR networks, IPv4 and IPv6'),
   max_attempts: z.number().int().min(1).max(20).nullable().optional(),
   expires_at: z.iso.datetime({ offset: true }).nullable().optional(),
-})
+}
+export const newApiKeySchema = z.strictObject({ project: projectId, ...terms })
 export type NewApiKey = z.infer<typeof newApiKeySchema>
 
 export const createdApiKeySchema = apiKeySchema.extend({
@@ -103,9 +152,38 @@ export type CreatedApiKey = z.infer<typeof createdApiKeySchema>
 
 export const apiKeyChangeSchema = z.strictObject({
   state: z.enum(['active', 'paused', 'revoked']).optional(),
-  label: z.string().max(128).optional(),
+  ...terms,
 })
 export type ApiKeyChange = z.infer<typeof apiKeyChangeSchema>
+
+/** A month: longer than that, two secrets are a habit and no rotation. */
+const OVERLAP_MAX_SECONDS = 2_678_400
+export const keyRotationSchema = z.strictObject({
+  overlap_seconds: z
+    .number()
+    .int()
+    .min(0)
+    .max(OVERLAP_MAX_SECONDS)
+    .describe('how long the secrets before are good besides the new one; 0 ends them now'),
+})
+export type KeyRotation = z.infer<typeof keyRotationSchema>
+
+export const auditEventSchema = z.object({
+  id: z.string(),
+  at: time,
+  organization: z.string().nullable().describe('org_…; null for what concerns the installation'),
+  actor: z.object({
+    kind: z.enum(AUDIT_ACTORS),
+    id: z.string().nullable().describe('key_… of an API key'),
+  }),
+  action: z.string().describe('e.g. key.create'),
+  object: z.object({ kind: z.string(), id: z.string() }),
+  before: z.unknown().describe('what changed, as it was; never a secret'),
+  after: z.unknown().describe('what changed, as it is; never a secret'),
+  request_id: z.string().nullable(),
+  address: z.string().nullable(),
+})
+export type AuditEventView = z.infer<typeof auditEventSchema>
 
 export const bucketBalanceSchema = z.object({
   name: z.string(),
@@ -225,8 +303,12 @@ export const modelRouteSchema = z.object({
   price_version: z.string().nullable(),
   price_since: time.nullable(),
   price: priceSchema.nullable(),
-  callable: z.boolean(),
+  callable: z.boolean().describe('whether this key may call it, apart from money'),
   reason: z.string().nullable().describe('why it cannot be called; null when it can'),
+  available: amount
+    .nullable()
+    .describe('what the bucket that pays has available; null where no organization is asked about'),
+  affordable: z.boolean().nullable().describe('whether that pays for the smallest request'),
   channels: z.array(z.object({ channel: z.string(), role: z.string() })),
   sandbox: z.boolean().describe('true when no model answers there, only the built-in sandbox'),
 })
@@ -245,6 +327,14 @@ export const modelSchema = z.object({
   routes: z.array(modelRouteSchema),
 })
 export type ModelView = z.infer<typeof modelSchema>
+
+export const keyAccessSchema = z.object({
+  key: keyId,
+  usable: z.boolean().describe('false: the key itself is refused, whatever it calls'),
+  reason: z.string().nullable(),
+  models: z.array(modelSchema).describe('every model of the catalog, as this key may call it now'),
+})
+export type KeyAccess = z.infer<typeof keyAccessSchema>
 
 const runTotals = z.record(
   z.string(),
@@ -330,6 +420,30 @@ export const budgetsQuery = z.strictObject({
   scope: z.enum(BUDGET_SCOPES).optional(),
   scope_id: z.string().max(256).optional(),
   ended: z.enum(['true', 'false']).optional().describe('true: also those that have ended'),
+})
+export const keysQuery = z.strictObject({
+  ...page,
+  organization: organizationId.optional(),
+  project: projectId.optional(),
+  state: z.enum(KEY_STATES).optional(),
+  prefix: z
+    .string()
+    .regex(/^sk-tf-[0-9A-Za-z]{4}$/, 'the first ten characters of a secret, like sk-tf-ab12')
+    .optional(),
+})
+const auditFilter = {
+  organization: organizationId.optional(),
+  actor: z.enum(AUDIT_ACTORS).optional(),
+  key: keyId.optional().describe('changes made with this API key'),
+  action: z.string().max(64).optional(),
+  object: z.string().max(64).optional().describe('org_…, prj_…, key_… or the UUID of a grant'),
+  since: z.iso.datetime({ offset: true }).optional(),
+  until: z.iso.datetime({ offset: true }).optional(),
+}
+export const auditQuery = z.strictObject({ ...page, ...auditFilter })
+export const auditExportQuery = z.strictObject({
+  ...auditFilter,
+  format: z.enum(['jsonl', 'csv']).prefault('jsonl'),
 })
 export const balancesQuery = z.strictObject({ organization: organizationId.optional() })
 export const entriesQuery = z.strictObject({

@@ -68,10 +68,13 @@ export type ReceiptAttempt = z.infer<typeof receiptAttempt>
 export const receiptLimit = z.object({
   scope: z.enum(BUDGET_SCOPES),
   scope_id: z.string().describe('org_…, prj_…, key_…, run_…, or a route'),
-  budget: z.string().describe('bud_…'),
+  budget: z
+    .string()
+    .nullable()
+    .describe('bud_…; null for the largest charge that a key allows for one request'),
   bucket: z.string(),
   currency: z.string(),
-  period: z.enum(BUDGET_PERIODS),
+  period: z.enum([...BUDGET_PERIODS, 'request']),
   amount,
   used: amount.describe('charged in the running window'),
   held: amount.describe('set aside for running requests'),

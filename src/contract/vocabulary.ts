@@ -30,6 +30,14 @@ export type BudgetPeriod = (typeof BUDGET_PERIODS)[number]
 export const KEY_STATES = ['active', 'paused', 'revoked', 'expired'] as const
 export type KeyState = (typeof KEY_STATES)[number]
 
+/** A paused project serves none of its keys. */
+export const PROJECT_STATES = ['active', 'paused'] as const
+export type ProjectState = (typeof PROJECT_STATES)[number]
+
+/** Who changes something: the operator, a customer's software, or the installation itself. */
+export const AUDIT_ACTORS = ['operator', 'key', 'system'] as const
+export type AuditActor = (typeof AUDIT_ACTORS)[number]
+
 export const RECEIPT_STATUSES = [
   'completed',
   'failed',

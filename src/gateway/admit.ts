@@ -3,7 +3,7 @@ import type { CatalogModel, CatalogSnapshot } from '../catalog/index.ts'
 import { type Fault, fault } from '../contract/index.ts'
 import { isObject, type JsonObject, parseJson } from '../kernel/index.ts'
 import { objectSpans } from '../protocols/index.ts'
-import type { ApiKeyRecord } from '../tenancy/index.ts'
+import { type ApiKeyRecord, keyRefusal, senderAddress } from '../tenancy/index.ts'
 import type { GatewayDeps } from './deps.ts'
 import type { Pin } from './pins.ts'
 import { sessionOf } from './sessions.ts'
@@ -39,11 +39,13 @@ function queryKey(url: string): string | null {
   return new URLSearchParams(url.slice(mark + 1)).get('key')
 }
 
-/** Unknown, revoked and expired keys are answered alike: a stranger learns nothing of which keys exist. */
-export function keyFault(key: ApiKeyRecord | null): Fault | null {
-  if (key?.state === 'active') return null
-  if (key?.state === 'paused') return fault('api_key_paused', `The API key ${key.prefix}… is paused.`)
-  return fault('invalid_api_key', 'The API key is missing, unknown, revoked or expired.')
+/** What speaks against the key of a request, before anything of the request is read. */
+export function keyFault(
+  deps: Pick<GatewayDeps, 'trustedProxies'>,
+  key: ApiKeyRecord | null,
+  req: IncomingMessage,
+): Fault | null {
+  return keyRefusal(key, () => senderAddress(req, deps.trustedProxies))
 }
 
 export function parseBody(bytes: Buffer): StageResult<{ body: JsonObject; spans: Inbound['spans'] }> {

@@ -123,7 +123,7 @@ export async function serveCount(deps: GatewayDeps, exchange: Exchange): Promise
   const { req, res, call } = exchange
   const secret = readCredential(req)
   const key = secret === null ? null : await deps.tenancy.findKey(secret)
-  const refused = keyFault(key)
+  const refused = keyFault(deps, key, req)
   if (refused !== null || key === null) {
     if (refused !== null) sendFault(res, faultAnswer(exchange, refused, false))
     return

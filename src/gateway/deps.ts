@@ -4,7 +4,7 @@ import type { Database } from '../db/index.ts'
 import type { Clock, IdSource, Log } from '../kernel/index.ts'
 import type { AccountBook, LedgerWriter } from '../ledger/index.ts'
 import type { Platforms } from '../platforms/index.ts'
-import type { Tenancy } from '../tenancy/index.ts'
+import type { NetworkSet, Tenancy } from '../tenancy/index.ts'
 import type { UpstreamCall } from './call.ts'
 import type { Idempotency } from './idempotency.ts'
 import type { OpenHolds } from './open-holds.ts'
@@ -21,6 +21,8 @@ export interface GatewayDeps {
   readonly tenancy: Pick<Tenancy, 'findKey' | 'touch' | 'openRun'>
   readonly catalog: Pick<Catalog, 'snapshot'>
   readonly budgets: Pick<BudgetBook, 'under'>
+  /** Whose word on where a request comes from is taken. */
+  readonly trustedProxies: NetworkSet
   readonly upstreams: Upstreams
   readonly platforms: Platforms
   readonly idempotency: Idempotency

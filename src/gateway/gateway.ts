@@ -6,7 +6,7 @@ import { type Database, isConnectionLoss } from '../db/index.ts'
 import { type Clock, errorText, formatId, type IdSource, type Log, type Uuid } from '../kernel/index.ts'
 import type { AbandonedHold, AccountBook, LedgerWriter } from '../ledger/index.ts'
 import { createPlatforms } from '../platforms/index.ts'
-import type { Tenancy } from '../tenancy/index.ts'
+import type { NetworkSet, Tenancy } from '../tenancy/index.ts'
 import { faultAnswer, sendFault } from './answer.ts'
 import { type Counters, createCounters, type GatewayDeps } from './deps.ts'
 import { matchEndpoint } from './endpoints.ts'
@@ -27,6 +27,7 @@ export interface GatewayOptions {
   readonly tenancy: Pick<Tenancy, 'findKey' | 'touch' | 'openRun'>
   readonly catalog: Pick<Catalog, 'snapshot'>
   readonly budgets: Pick<BudgetBook, 'under'>
+  readonly trustedProxies: NetworkSet
   readonly processId: Uuid
   readonly clock: Clock
   readonly ids: IdSource

@@ -13,6 +13,7 @@ import {
   type ReserveOp,
   type Verdict,
 } from '../ledger/index.ts'
+import { chargeLimit, limitOfCharge, overLimit, tokensWithinLimit } from './charge-limit.ts'
 import { limitOf, overBudget, shortage, spendingOf, windowNamed } from './shortage.ts'
 import type { Held, Planned, RoutePlan, StageResult } from './types.ts'
 
@@ -64,6 +65,16 @@ function othersNano(planned: Planned, plan: RoutePlan, outputTokensMax: number):
   }, 0n)
 }
 
+function contextOf(planned: Planned): Parameters<typeof outputTokensAffordable>[1] {
+  const { facts, exchange } = planned.admitted.inbound
+  return {
+    admittedAtMs: exchange.startedAtMs,
+    serviceTier: facts.serviceTier,
+    geography: facts.geography ?? null,
+    webSearchCallsMax: facts.webSearchCallsMax,
+  }
+}
+
 export interface HoldWindow {
   readonly inputTokensMax: number
   /** Output tokens of one choice that the caller and the model allow. */
@@ -74,6 +85,10 @@ export interface HoldWindow {
   readonly besidesNano: Nano
   readonly wantedNano: Nano
   readonly minimumNano: Nano
+  /** The key's own limit on one request in this bucket. */
+  readonly limitNano: Nano | null
+  /** Fewer tokens are wanted because of it. */
+  readonly capped: boolean
 }
 
 export function holdWindow(planned: Planned, plan: RoutePlan): HoldWindow {
@@ -81,7 +96,18 @@ export function holdWindow(planned: Planned, plan: RoutePlan): HoldWindow {
   const { facts, exchange } = inbound
   const sheet = plan.price.sheet
   const inputTokensMax = Math.min(facts.inputTokensMax, model.contextTokens)
-  const outputTokensWanted = Math.min(facts.maxOutputTokens ?? model.maxOutputTokens, model.maxOutputTokens)
+  const outputTokensAllowed = Math.min(facts.maxOutputTokens ?? model.maxOutputTokens, model.maxOutputTokens)
+  const limitNano = chargeLimit(inbound.key, plan)
+  const outputTokensWanted =
+    limitNano === null
+      ? outputTokensAllowed
+      : tokensWithinLimit(
+          plan,
+          contextOf(planned),
+          { inputTokensMax, outputTokens: outputTokensAllowed, choices: facts.choices },
+          Math.min(WINDOW_TOKENS_MIN, outputTokensAllowed),
+          limitNano - othersNano(planned, plan, outputTokensAllowed * facts.choices),
+        )
   // Only a stream can be extended while it runs; a whole answer needs its whole window at once.
   const outputTokensHeld =
     facts.stream && plan.route.holdWindowTokens !== null
@@ -107,21 +133,18 @@ export function holdWindow(planned: Planned, plan: RoutePlan): HoldWindow {
     besidesNano,
     wantedNano,
     minimumNano: outputTokensHeld <= WINDOW_TOKENS_MIN ? wantedNano : cost(WINDOW_TOKENS_MIN),
+    limitNano,
+    capped: outputTokensWanted < outputTokensAllowed,
   }
 }
 
 /** Output tokens of one choice that an amount pays for. */
 export function windowFor(planned: Planned, plan: RoutePlan, window: HoldWindow, amountNano: Nano): number {
   if (amountNano >= window.wantedNano) return window.outputTokensHeld
-  const { facts, exchange } = planned.admitted.inbound
+  const { facts } = planned.admitted.inbound
   const tokens = outputTokensAffordable(
     plan.price.sheet,
-    {
-      admittedAtMs: exchange.startedAtMs,
-      serviceTier: facts.serviceTier,
-      geography: facts.geography ?? null,
-      webSearchCallsMax: facts.webSearchCallsMax,
-    },
+    contextOf(planned),
     window.inputTokensMax,
     amountNano - window.besidesNano,
   )
@@ -197,6 +220,9 @@ export async function hold(
   const accountId =
     deps.accounts.known(orgId, bucket.id) ?? (await deps.accounts.open(orgId, bucket.id, bucket.currency))
   const window = holdWindow(planned, plan)
+  const { limitNano } = window
+  if (limitNano !== null && window.minimumNano > limitNano)
+    return { ok: false, fault: overLimit(inbound.key, plan, limitNano, window.minimumNano) }
   const found = deps.budgets.under(spendingOf(planned, plan))
   const budgets = found instanceof Promise ? await found : found
   const holdId = childUuid(inbound.exchange.requestId, n)
@@ -226,8 +252,8 @@ export async function hold(
     return { ok: false, fault: fault('internal_error', `The hold could not be made (${result.verdict}).`) }
   const outputTokensMax = windowFor(planned, plan, window, result.figureNano)
   const lowered = outputTokensMax < window.outputTokensHeld
-  const overModel =
-    inbound.facts.maxOutputTokens !== null && inbound.facts.maxOutputTokens > window.outputTokensWanted
+  const { maxOutputTokens } = inbound.facts
+  const overModel = window.capped || (maxOutputTokens !== null && maxOutputTokens > window.outputTokensWanted)
   return {
     ok: true,
     value: {
@@ -242,7 +268,12 @@ export async function hold(
       outputTokensBound: lowered ? outputTokensMax : window.outputTokensWanted,
       lowered: lowered || overModel,
       budgets,
-      limit: lowered && result.limit !== undefined ? limitOf(budgets, result.limit, window.wantedNano) : null,
+      limit:
+        lowered && result.limit !== undefined
+          ? limitOf(budgets, result.limit, window.wantedNano)
+          : window.capped && limitNano !== null
+            ? limitOfCharge(inbound.key, plan, limitNano, window.wantedNano)
+            : null,
     },
   }
 }

@@ -94,7 +94,7 @@ export async function serveModels(deps: GatewayDeps, exchange: Exchange, name: s
   const { req, res, call } = exchange
   const secret = readCredential(req)
   const found = secret === null ? null : await deps.tenancy.findKey(secret)
-  const refused = keyFault(found)
+  const refused = keyFault(deps, found, req)
   if (refused !== null || found === null) {
     if (refused !== null) sendFault(res, faultAnswer(exchange, refused, false))
     return

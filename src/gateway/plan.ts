@@ -15,7 +15,7 @@ export const ATTEMPTS_MAX = 6
 
 export interface PlanInput {
   readonly model: CatalogModel
-  readonly key: Pick<ApiKeyRecord, 'policy' | 'routes' | 'maxAttempts'>
+  readonly key: Pick<ApiKeyRecord, 'policy' | 'routes' | 'buckets' | 'maxAttempts'>
   readonly askedRoute: string | null
   readonly askedBy: 'header' | 'suffix' | null
   /** Whether a fallback may be paid from another balance. */
@@ -29,7 +29,7 @@ export type RouteOrder =
   | { readonly ok: true; readonly routes: readonly RoutePlan[]; readonly rejected: readonly RejectedRoute[] }
   | {
       readonly ok: false
-      readonly code: 'route_not_found' | 'route_not_allowed'
+      readonly code: 'route_not_found' | 'route_not_allowed' | 'bucket_not_allowed'
       readonly message: string
       readonly rejected: readonly RejectedRoute[]
     }
@@ -78,6 +78,10 @@ function keyMayUse(key: PlanInput['key'], route: Route): boolean {
   return key.routes === null || key.routes.has(route.name) || key.routes.has(route.type)
 }
 
+function mayPayFrom(key: PlanInput['key'], route: Route): boolean {
+  return key.buckets === null || key.buckets.has(route.bucket.id)
+}
+
 /** One weighted draw without replacement. */
 function drawWeighted<T extends { readonly weight: number }>(items: readonly T[], random: () => number): T[] {
   const rest = [...items]
@@ -122,6 +126,21 @@ function reasonOf(
   return candidates === 1 ? 'only_route' : 'policy'
 }
 
+/** Why a key has no route for a model, in the words of what it would have to be allowed. */
+function noRoute(
+  { model, key, askedRoute }: PlanInput,
+  named: readonly Route[],
+  allowed: readonly Route[],
+): { code: 'route_not_allowed' | 'bucket_not_allowed'; message: string } {
+  if (allowed.length === 0 && named.length > 0) {
+    const buckets = [...new Set(named.map(({ bucket }) => bucket.name))].join(' or ')
+    const message = `This key may not spend from ${buckets}, which would pay for ${model.name}.`
+    return { code: 'bucket_not_allowed', message }
+  }
+  const message = `This key may not use ${askedRoute === null ? 'any route' : `the route "${askedRoute}"`} of ${model.name} (policy ${key.policy}).`
+  return { code: 'route_not_allowed', message }
+}
+
 export function orderRoutes(input: PlanInput): RouteOrder {
   const { model, key, askedRoute } = input
   const rejected: RejectedRoute[] = []
@@ -140,10 +159,15 @@ export function orderRoutes(input: PlanInput): RouteOrder {
       rejected,
     }
   const others = model.routes.filter((route) => !asked.includes(route))
-  const allowed = asked.filter((route) => keyMayUse(key, route))
+  const named = asked.filter((route) => keyMayUse(key, route))
+  const allowed = named.filter((route) => mayPayFrom(key, route))
   reject(
-    asked.filter((route) => !allowed.includes(route)),
+    asked.filter((route) => !named.includes(route)),
     'key_excludes',
+  )
+  reject(
+    named.filter((route) => !allowed.includes(route)),
+    'bucket_excluded',
   )
   const ordered = ORDERINGS[key.policy](allowed, input.atMs).filter(
     (route) => priceVersionAt(route.prices, input.atMs) !== null,
@@ -156,7 +180,7 @@ export function orderRoutes(input: PlanInput): RouteOrder {
   const further =
     askedRoute !== null && input.mayCross
       ? ORDERINGS[key.policy](
-          others.filter((route) => keyMayUse(key, route)),
+          others.filter((route) => keyMayUse(key, route) && mayPayFrom(key, route)),
           input.atMs,
         )
       : []
@@ -165,13 +189,7 @@ export function orderRoutes(input: PlanInput): RouteOrder {
     'route_not_asked_for',
   )
   const first = ordered[0]
-  if (first === undefined)
-    return {
-      ok: false,
-      code: 'route_not_allowed',
-      message: `This key may not use ${askedRoute === null ? 'any route' : `the route "${askedRoute}"`} of ${model.name} (policy ${key.policy}).`,
-      rejected,
-    }
+  if (first === undefined) return { ok: false, ...noRoute(input, named, allowed), rejected }
   const usable = [...ordered, ...further].filter(
     (route) => input.mayCross || route.bucket.id === first.bucket.id,
   )

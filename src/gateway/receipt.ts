@@ -105,6 +105,7 @@ export function baseDocument(
     maxOutput: story.maxOutputTokens ?? undefined,
     dropped: story.dropped.length === 0 ? undefined : story.dropped,
     lowered: story.lowered ? (true as const) : undefined,
+    limit: story.limit ?? undefined,
   }
 }
 

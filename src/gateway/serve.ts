@@ -75,14 +75,14 @@ async function serveInbound(deps: GatewayDeps, inbound: Inbound, claimed: Claim 
 }
 
 async function serveKey(deps: GatewayDeps, exchange: Exchange, key: ApiKeyRecord): Promise<void> {
-  const refused = keyFault(key)
+  const refused = keyFault(deps, key, exchange.req)
   if (refused !== null) return refuse(deps, { exchange, key, fault: refused })
   // Whoever waits for our word before sending a large body has been recognised by now.
   if (exchange.req.headers.expect !== undefined) exchange.res.writeContinue()
   const bytes = await readBody(exchange.req)
   if (bytes === 'gone') return
   if (!bytes.ok) return refuse(deps, { exchange, key, fault: bytes.fault, close: true })
-  deps.tenancy.touch(key.id)
+  deps.tenancy.touch(key.secretId)
   const inbound = decode(exchange, key, bytes.value)
   if (!inbound.ok) return refuse(deps, { exchange, key, fault: inbound.fault })
   const claimed = inbound.value.idempotencyKey === null ? null : await claim(deps, inbound.value)
@@ -129,7 +129,7 @@ export async function serveGenerate(deps: GatewayDeps, exchange: Exchange): Prom
     key = await findKey(deps, exchange)
     // Without a key there is nobody to whom a receipt could be shown.
     if (key === null) {
-      const invalid = keyFault(null)
+      const invalid = keyFault(deps, null, exchange.req)
       if (invalid !== null) sendFault(exchange.res, faultAnswer(exchange, invalid, false))
       exchange.req.resume()
       countUp(deps.counters.byStatus, 'unauthorized')

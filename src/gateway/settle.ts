@@ -6,6 +6,7 @@ import type { DecisionReason } from '../receipts/index.ts'
 import type { ApiKeyRecord } from '../tenancy/index.ts'
 import { faultAnswer, sendFault } from './answer.ts'
 import { charge, writeOff } from './charge.ts'
+import { chargeLimit } from './charge-limit.ts'
 import { countUp, type GatewayDeps } from './deps.ts'
 import { HOLD_TTL_MS, priceOfOther } from './hold.ts'
 import { meter } from './meter.ts'
@@ -79,6 +80,14 @@ function refusalStory(refusal: Refusal): Story {
 /** Answers a request that is turned away here, and writes its receipt. Nothing was sent, so nothing is charged. */
 export function refuse(deps: GatewayDeps, refusal: Refusal): void {
   const { exchange, key, fault } = refusal
+  // A key that is no longer valid leaves a receipt for its owner, but whoever holds it is told nothing of that: neither by
+  // the answer nor, as the receipt is made after it, by its time.
+  sendFault(
+    exchange.res,
+    faultAnswer(exchange, fault, fault.code !== 'invalid_api_key'),
+    refusal.close === true ? { connection: 'close' } : {},
+  )
+  exchange.req.resume()
   const ending: Ending = { kind: 'refused', fault }
   const priced: Priced = { ...meter(ending, NO_BOUNDS), totalNano: 0n, charge: null }
   const story = refusalStory(refusal)
@@ -92,13 +101,6 @@ export function refuse(deps: GatewayDeps, refusal: Refusal): void {
   submit(deps, op)
   countUp(deps.counters.byStatus, document.status)
   countUp(deps.counters.bySettlement, document.settlement)
-  // A key that is no longer valid leaves a receipt for its owner, but whoever holds it is told nothing of that.
-  sendFault(
-    exchange.res,
-    faultAnswer(exchange, fault, fault.code !== 'invalid_api_key'),
-    refusal.close === true ? { connection: 'close' } : {},
-  )
-  exchange.req.resume()
 }
 
 const NO_BOUNDS = { inputTokensMax: 0, outputTokensMax: 0, inputTokensEstimated: () => 0 }
@@ -199,8 +201,11 @@ async function coverExcess(
   finished: Finished,
   priced: Priced,
 ): Promise<{ priced: Priced; heldNano: Nano }> {
-  const { held, heldNano } = finished
-  if (priced.totalNano <= heldNano) return { priced, heldNano }
+  const { held, heldNano, planned, plan } = finished
+  const limitNano = chargeLimit(planned.admitted.inbound.key, plan)
+  const payableNano = limitNano === null || priced.totalNano < limitNano ? priced.totalNano : limitNano
+  // Whoever allowed so much for one request pays no more, whatever a provider reports.
+  if (payableNano <= heldNano) return { priced: writeOff(priced, heldNano), heldNano }
   const result = await new Promise<OpResult | null>((resolve) =>
     deps.writer.enqueue(
       {
@@ -208,7 +213,7 @@ async function coverExcess(
         orgId: finished.planned.admitted.inbound.key.orgId,
         id: held.holdId,
         accountId: held.accountId,
-        amountNano: priced.totalNano,
+        amountNano: payableNano,
         minimumNano: 0n,
         ttlMs: HOLD_TTL_MS,
       },

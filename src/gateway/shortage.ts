@@ -98,8 +98,9 @@ export function overBudget(
   const limit = limitOf(under, said, neededNano)
   if (limit === null) return { ok: false, fault: fault('budget_exceeded', 'A budget is used up.') }
   const { currency, amount, used, held, needed, resets_at } = limit
+  const period = under.find(({ budget }) => budget.id === said.budgetId)?.budget.period ?? 'total'
   const reset = resets_at === null ? 'It does not reset.' : `It resets at ${resets_at}.`
-  const message = `The ${PERIODS[limit.period]} budget of ${SCOPES[limit.scope].name} is ${currency} ${amount}: ${used} is used and ${held} held by running requests, and this request needs at least ${needed} set aside. ${reset}`
+  const message = `The ${PERIODS[period]} budget of ${SCOPES[limit.scope].name} is ${currency} ${amount}: ${used} is used and ${held} held by running requests, and this request needs at least ${needed} set aside. ${reset}`
   return { ok: false, fault: fault('budget_exceeded', message, { limit }) }
 }
 

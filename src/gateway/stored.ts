@@ -32,7 +32,7 @@ export async function serveStored(deps: GatewayDeps, exchange: Exchange, stored:
   const { req, res } = exchange
   const secret = readCredential(req)
   const key = secret === null ? null : await deps.tenancy.findKey(secret)
-  const refused = keyFault(key)
+  const refused = keyFault(deps, key, req)
   if (refused !== null || key === null) {
     if (refused !== null) sendFault(res, faultAnswer(exchange, refused, false))
     return

@@ -112,7 +112,7 @@ export interface Held {
   readonly lowered: boolean
   /** The budgets that the hold falls under. */
   readonly budgets: readonly BudgetAt[]
-  /** The budget that lowered it. */
+  /** The budget, or the key's own largest charge, that lowered it. */
   readonly limit: ReceiptLimit | null
 }
 

@@ -102,6 +102,7 @@ export const CANDIDATE_REASONS = [
   'route_not_asked_for',
   'policy_excludes',
   'key_excludes',
+  'bucket_excluded',
   'balance_insufficient',
   'budget_exceeded',
   'request_refused',

@@ -75,6 +75,7 @@ export const CANDIDATE_TEXT: Readonly<Record<CandidateReason, Text>> = {
   route_not_asked_for: { en: 'the request asked for another route', zh: '请求指定了其他线路' },
   policy_excludes: { en: 'the policy of the key excludes it', zh: '密钥策略不允许' },
   key_excludes: { en: 'the key may not use it', zh: '密钥不可使用' },
+  bucket_excluded: { en: 'the key may not spend from its balance', zh: '密钥不可使用该线路的余额' },
   balance_insufficient: { en: 'the balance was not enough', zh: '余额不足' },
   budget_exceeded: { en: 'a budget was used up', zh: '预算已用完' },
   request_refused: { en: 'the request was refused before', zh: '请求在此之前已被拒绝' },
@@ -330,6 +331,10 @@ const PERIOD_TEXT: Readonly<Record<BudgetPeriod, Text>> = {
 /** What stopped or shortened the request, and when there is room again. */
 function limitSentence({ limit }: ReceiptDocument, language: Language): string {
   if (limit === undefined) return ''
+  if (limit.period === 'request')
+    return language === 'en'
+      ? ` Limit: the API key allows at most ${limit.currency} ${limit.amount} for one request.`
+      : `限额：该 API 密钥每次请求最多 ${limit.currency} ${limit.amount}。`
   const [scope, period] = [SCOPE_TEXT[limit.scope][language], PERIOD_TEXT[limit.period][language]]
   const { currency, amount, used, held, resets_at } = limit
   if (language === 'en')

@@ -44,7 +44,14 @@ export interface RunTotals {
   readonly steps: readonly StepTotal[]
 }
 
+/** What a key has spent, a bucket, and how its requests of the last day ended, by status. */
+export interface KeyUsage {
+  readonly totals: readonly Omit<BucketTotal, 'heldNano'>[]
+  readonly lastDay: Readonly<Record<string, number>>
+}
+
 export interface ReceiptReader {
+  keyUsage(key: { readonly orgId: Uuid; readonly id: Uuid }, nowMs: number): Promise<KeyUsage>
   /** @returns null when there is none, or it is not for the one who asks */
   get(query: ReceiptScope & { readonly id: Uuid }): Promise<Receipt | null>
   /** Newest first; `nextCursor` is the last receipt of the page, as `req_…`, or null on the last page. */
@@ -248,10 +255,39 @@ async function readRunTotals(
   return { totals: [...totals.values()], steps: [...steps.values()] }
 }
 
+// Both are answered by the index of the key alone (receipt_by_key), without reading a document.
+const KEY_SPEND_SQL = `select r.bucket, a.currency, r.charged, r.requests
+  from (select bucket, sum(charge)::bigint as charged, count(*)::int as requests
+        from ledger.receipt where api_key_id = $1 and bucket is not null group by bucket) r
+  join ledger.account a on a.org_id = $2 and a.bucket = r.bucket and a.kind = 'customer' order by r.bucket`
+const KEY_DAY_SQL = `select status, count(*)::int as requests from ledger.receipt
+  where api_key_id = $1 and created_at >= $2 group by status order by status`
+const DAY_MS = 86_400_000
+
+async function readKeyUsage(
+  database: Database,
+  key: { readonly orgId: Uuid; readonly id: Uuid },
+  nowMs: number,
+): Promise<KeyUsage> {
+  const spend = await database.query<{ bucket: string; currency: string; charged: bigint; requests: number }>(
+    KEY_SPEND_SQL,
+    [key.id, key.orgId],
+  )
+  const day = await database.query<{ status: string; requests: number }>(KEY_DAY_SQL, [
+    key.id,
+    new Date(nowMs - DAY_MS),
+  ])
+  return {
+    totals: spend.map(({ charged, ...row }) => ({ ...row, chargedNano: charged })),
+    lastDay: Object.fromEntries(day.map(({ status, requests }) => [status, requests])),
+  }
+}
+
 export function createReceiptReader(database: Database): ReceiptReader {
   return {
     get: (query) => readOne(database, query),
     list: (filter) => readPage(database, filter),
     runTotals: (run) => readRunTotals(database, run),
+    keyUsage: (key, nowMs) => readKeyUsage(database, key, nowMs),
   }
 }

@@ -49,26 +49,31 @@ function entryOf(record: ApiKeyRecord, askAgainAtMs: number): Entry {
 function createMemory(knownMax: number, unknownMax: number) {
   const known = new Map<string, Entry>()
   const unknown = new Map<string, number>()
-  const digestOf = new Map<Uuid, string>()
+  // A key that is being rotated has several secrets.
+  const digestsOf = new Map<Uuid, Set<string>>()
 
   function forget(digest: string): void {
     const entry = known.get(digest)
     if (entry === undefined) return
     known.delete(digest)
-    digestOf.delete(entry.record.id)
+    const digests = digestsOf.get(entry.record.id)
+    digests?.delete(digest)
+    if (digests?.size === 0) digestsOf.delete(entry.record.id)
   }
 
   return {
     known,
     unknown,
-    digestOf,
     forget,
+    forgetKey(id: Uuid): void {
+      for (const digest of [...(digestsOf.get(id) ?? [])]) forget(digest)
+    },
     keep(digest: string, entry: Entry): void {
       forget(digest)
       const oldest = known.size < knownMax ? undefined : known.keys().next().value
       if (oldest !== undefined) forget(oldest)
       known.set(digest, entry)
-      digestOf.set(entry.record.id, digest)
+      digestsOf.set(entry.record.id, (digestsOf.get(entry.record.id) ?? new Set()).add(digest))
     },
     keepUnknown(digest: string, untilMs: number): void {
       forget(digest)
@@ -79,7 +84,7 @@ function createMemory(knownMax: number, unknownMax: number) {
     clear(): void {
       known.clear()
       unknown.clear()
-      digestOf.clear()
+      digestsOf.clear()
     },
   }
 }
@@ -163,10 +168,9 @@ function forgetting(memory: ReturnType<typeof createMemory>, distrustQuestions: 
   return {
     dropKey(id: Uuid): void {
       distrustQuestions()
-      const digest = memory.digestOf.get(id)
-      // A key nobody knew is a new one: it may be among those just judged unknown, and its hash is not told.
-      if (digest === undefined) memory.unknown.clear()
-      else memory.forget(digest)
+      memory.forgetKey(id)
+      // It may be new, or have a new secret: that may be among those just judged unknown, and its hash is not told.
+      memory.unknown.clear()
     },
     dropWhere(matches: (record: ApiKeyRecord) => boolean): void {
       distrustQuestions()

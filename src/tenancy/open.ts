@@ -1,8 +1,12 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Database, Listener, listen as listenFactory } from '../db/index.ts'
 import type { Clock, IdSource, Log, Uuid } from '../kernel/index.ts'
 import { hashApiKey, looksLikeApiKey } from './api-key.ts'
-import { createDirectory, type Directory, type KeyChanged, type StoredKeyState } from './directory.ts'
+import { type Actor, type AuditEvent, type EventFilter, listEvents, recordEvent } from './audit-log.ts'
+import { createDirectory, type Directory } from './directory.ts'
 import { createKeyCache, type KeyCacheOptions } from './key-cache.ts'
+import type { StoredKeyState } from './key-row.ts'
+import type { KeyChanged } from './keys.ts'
 import { createLastUsed } from './last-used.ts'
 import type { ApiKeyRecord } from './records.ts'
 import { createRunBook, type RunBook } from './runs.ts'
@@ -19,14 +23,19 @@ export interface TenancyOptions {
 }
 
 export interface Tenancy extends Omit<Directory, 'keyByDigest'> {
-  setKeyState(id: Uuid, state: StoredKeyState): Promise<KeyChanged>
+  setKeyState(id: Uuid, state: StoredKeyState, by?: Actor): Promise<KeyChanged>
   /**
-   * The key of a secret, in whatever state it is: the caller judges `state`. Without a promise when it is in memory.
+   * The key of a secret, in whatever state it is: the caller judges `state`. Without a promise when it is in memory. What
+   * is no valid key is answered at a time that does not tell whether it is malformed, unknown, revoked or expired.
    * @returns null when there is no such key
    */
   findKey(secret: string): ApiKeyRecord | null | Promise<ApiKeyRecord | null>
-  /** Notes that the key was used; written later, at most once a minute. */
-  touch(keyId: Uuid): void
+  /** Notes that a secret, and thereby its key, was used; written later, at most once a minute. */
+  touch(secretId: Uuid): void
+  /** Newest first. */
+  listEvents(filter: EventFilter): Promise<readonly AuditEvent[]>
+  /** For what is changed elsewhere: who asked for it, before it is done under the same id. */
+  recordAsked(by: Actor, event: Parameters<typeof recordEvent>[2]): Promise<void>
   openRun: RunBook['open']
   getRun: RunBook['get']
   listRuns: RunBook['list']
@@ -37,6 +46,12 @@ export interface Tenancy extends Omit<Directory, 'keyByDigest'> {
 
 /** Longer than any key, short enough that hashing what a stranger sent costs nothing. */
 const SECRET_MAX = 128
+
+/**
+ * A malformed text is known to be none without a look-up, a revoked key is in memory, an unknown one may be: their times
+ * would tell them apart. So bad news waits for the next of these steps, which a look-up fits into.
+ */
+const BAD_NEWS_STEP_MS = 10
 
 const KEY_CHANNEL = 'forge_key'
 const NAME_CHANNEL = 'forge_tenancy'
@@ -66,30 +81,54 @@ export async function openTenancy(options: TenancyOptions): Promise<Tenancy> {
   })
   await listening.promise
 
-  async function changeKey(...change: Parameters<Directory['changeKey']>): Promise<KeyChanged> {
-    const changed = await directory.changeKey(...change)
-    // Whoever was told "revoked" must not be served by this process while the notification is on its way.
-    cache.dropKey(change[0])
+  /** Whoever was told "revoked" must not be served by this process while the notification is on its way. */
+  async function dropped<T>(id: Uuid, change: Promise<T>): Promise<T> {
+    const changed = await change
+    cache.dropKey(id)
     return changed
+  }
+
+  const isBadNews = (key: ApiKeyRecord | null): boolean =>
+    key === null || key.state === 'revoked' || key.state === 'expired'
+
+  async function unhurried(
+    found: ApiKeyRecord | null | Promise<ApiKeyRecord | null>,
+    startedMs: number,
+  ): Promise<ApiKeyRecord | null> {
+    const key = await found
+    if (!isBadNews(key)) return key
+    await sleep(BAD_NEWS_STEP_MS - ((clock.monotonicMs() - startedMs) % BAD_NEWS_STEP_MS))
+    return key
   }
 
   const { keyByDigest: _, ...listed } = directory
   return {
     ...listed,
-    changeKey,
-    setKeyState: (id, state) => changeKey(id, { state }),
-    async createKey(input) {
-      const made = await directory.createKey(input)
+    changeKey: (id, change, by) => dropped(id, directory.changeKey(id, change, by)),
+    setKeyState: (id, state, by) => dropped(id, directory.changeKey(id, { state }, by)),
+    rotateKey: (id, rotation, by) => dropped(id, directory.rotateKey(id, rotation, by)),
+    revokeSecret: (id, secretId, by) => dropped(id, directory.revokeSecret(id, secretId, by)),
+    async changeProject(id, change, by) {
+      const changed = await directory.changeProject(id, change, by)
+      cache.dropWhere((key) => key.projectId === id)
+      return changed
+    },
+    async createKey(input, by) {
+      const made = await directory.createKey(input, by)
       if (made !== null) cache.dropKey(made.key.id)
       return made
     },
     findKey(secret) {
-      if (secret.length > SECRET_MAX) return null
+      const startedMs = clock.monotonicMs()
+      if (secret.length > SECRET_MAX) return unhurried(null, startedMs)
       const digest = hashApiKey(secret)
       const known = cache.known(digest)
-      if (known !== undefined) return known
-      return looksLikeApiKey(secret) ? cache.load(digest) : null
+      if (known != null && !isBadNews(known)) return known
+      if (known !== undefined) return unhurried(known, startedMs)
+      return unhurried(looksLikeApiKey(secret) ? cache.load(digest) : null, startedMs)
     },
+    listEvents: (filter) => listEvents(database, filter),
+    recordAsked: (by, event) => recordEvent(database, by, event),
     touch: lastUsed.touch,
     openRun: runs.open,
     getRun: runs.get,

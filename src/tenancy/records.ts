@@ -1,5 +1,6 @@
-import type { KeyState, Policy } from '../contract/index.ts'
-import type { Uuid } from '../kernel/index.ts'
+import type { KeyState, Policy, ProjectState } from '../contract/index.ts'
+import type { Nano, Uuid } from '../kernel/index.ts'
+import type { NetworkSet } from './networks.ts'
 
 export interface Organization {
   readonly id: Uuid
@@ -13,6 +14,8 @@ export interface Project {
   readonly id: Uuid
   readonly orgId: Uuid
   readonly name: string
+  /** While it is paused, none of its keys is served. */
+  readonly state: ProjectState
   readonly createdAtMs: number
 }
 
@@ -23,25 +26,47 @@ export interface ApiKeyRecord {
   readonly orgName: string
   readonly projectId: Uuid
   readonly projectName: string
+  readonly projectState: ProjectState
   readonly label: string
+  /** Of the secret that was sent; in lists of the newest one. */
   readonly prefix: string
+  readonly secretId: Uuid
   readonly policy: Policy
   readonly allowCrossBalance: boolean
   /** Null: every model of the catalog. */
   readonly models: ReadonlySet<string> | null
   /** Route names or route types; null: every route. */
   readonly routes: ReadonlySet<string> | null
+  /** Balances that may pay; null: every one. */
+  readonly buckets: ReadonlySet<string> | null
+  /** The most one request may cost, by bucket; a bucket that is not named has no such limit. */
+  readonly maxCharge: ReadonlyMap<string, Nano> | null
+  /** Null: from anywhere. */
+  readonly networks: NetworkSet | null
   /** Upstream calls a request may make; null: the gateway's own limit. */
   readonly maxAttempts: number | null
   /** Judged at the moment of the look-up: `expired` is never stored. */
   readonly state: KeyState
+  /** Of the key, or of the secret that was sent where that ends before. */
   readonly expiresAtMs: number | null
+}
+
+/** One of the secrets of a key, without what is secret of it. */
+export interface SecretInfo {
+  readonly id: Uuid
+  readonly prefix: string
+  readonly state: 'active' | 'ending' | 'ended' | 'revoked'
+  readonly createdAtMs: number
+  readonly endsAtMs: number | null
+  readonly lastUsedAtMs: number | null
 }
 
 /** A key as its owner sees it. */
 export interface ApiKeyInfo extends ApiKeyRecord {
   readonly createdAtMs: number
   readonly lastUsedAtMs: number | null
+  /** Oldest first. */
+  readonly secrets: readonly SecretInfo[]
 }
 
 export interface Run {

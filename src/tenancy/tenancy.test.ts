@@ -60,12 +60,13 @@ async function newKey(tenancy: Tenancy, projectId: string, more = {}) {
 }
 
 test('a key is found with everything it may do, without a promise the second time', async (t) => {
-  const { one, two, org, project } = await twoInstances(t)
+  const { one, two, org, project, heard } = await twoInstances(t)
   const { secret, key } = await newKey(one, project.id, {
     models: ['m'],
     routes: ['official'],
     maxAttempts: 3,
   })
+  await heard()
   const found = await two.findKey(secret)
   assert.deepEqual(found, {
     id: key.id,
@@ -73,12 +74,17 @@ test('a key is found with everything it may do, without a promise the second tim
     orgName: 'Alpha',
     projectId: project.id,
     projectName: 'Beta',
+    projectState: 'active',
     label: 'a key',
     prefix: secret.slice(0, 10),
+    secretId: key.secretId,
     policy: 'ordinary_then_official',
     allowCrossBalance: false,
     models: new Set(['m']),
     routes: new Set(['official']),
+    buckets: null,
+    maxCharge: null,
+    networks: null,
     maxAttempts: 3,
     state: 'active',
     expiresAtMs: null,
@@ -90,8 +96,8 @@ test('a key is found with everything it may do, without a promise the second tim
 test('a change by one process is known to the other at once', async (t) => {
   const { one, two, project, heard, forgetHeard } = await twoInstances(t)
   const { secret, key } = await newKey(one, project.id)
-  assert.equal((await two.findKey(secret))?.state, 'active')
   await heard()
+  assert.equal((await two.findKey(secret))?.state, 'active')
   forgetHeard()
   assert.deepEqual((await one.setKeyState(key.id, 'revoked')).ok, true)
   assert.equal(await heard(), `forge_key ${key.id}`)
@@ -115,13 +121,13 @@ test('a key that appears is found at once, although it was judged unknown a mome
   const { secret, key } = await newKey(one, project.id)
   await heard()
   forgetHeard()
-  await database.query('create table public.kept as select * from tenancy.api_key')
-  await database.query('delete from tenancy.api_key')
+  await database.query('create table public.kept as select * from tenancy.api_key_secret')
+  await database.query('delete from tenancy.api_key_secret')
   await heard()
   assert.equal(await two.findKey(secret), null)
-  assert.equal(two.findKey(secret), null, 'answered from memory')
+  assert.equal(two.cacheSizes().unknown, 1, 'remembered')
   forgetHeard()
-  await database.query('insert into tenancy.api_key select * from public.kept')
+  await database.query('insert into tenancy.api_key_secret select * from public.kept')
   await heard()
   assert.equal((await two.findKey(secret))?.id, key.id)
 })
@@ -161,7 +167,10 @@ test('what is remembered is forgotten when notifications may have been missed', 
 test('the secret of a key is stored nowhere', async (t) => {
   const { one, database, project } = await twoInstances(t)
   const { secret, key } = await newKey(one, project.id)
-  const rows = await database.query<{ text: string }>('select k::text as text from tenancy.api_key k')
+  const rows = await database.query<{ text: string }>(
+    `select k::text as text from tenancy.api_key k union all select s::text from tenancy.api_key_secret s
+     union all select e::text from tenancy.audit_event e`,
+  )
   const dump = JSON.stringify([
     rows,
     key,
@@ -193,6 +202,9 @@ test('the role of the gateway may not delete, nor turn a key into another', asyn
     `update tenancy.api_key set key_sha256 = sha256('x') where id = $1`,
     'update tenancy.api_key set project_id = gen_random_uuid() where id = $1',
     'delete from tenancy.organization where id = $1',
+    'delete from tenancy.api_key_secret where key_id = $1',
+    `update tenancy.api_key_secret set key_sha256 = sha256('x') where key_id = $1`,
+    'update tenancy.api_key_secret set key_id = gen_random_uuid() where key_id = $1',
   ])
     await assert.rejects(app.query(sql, [key.id]), (thrown) => sqlState(thrown) === '42501', sql)
 })
@@ -201,18 +213,18 @@ test('text that has not the form of a key never reaches the database', async (t)
   const { one, app } = await twoInstances(t)
   await app.close()
   for (const text of ['', 'sk-tf-nope', 'x'.repeat(100_000), `${makeApiKey(randomBytes)}x`])
-    assert.equal(one.findKey(text), null)
+    assert.equal(await one.findKey(text), null)
 })
 
 test('the last use of a key is noted once a minute, and empties no cache', async (t) => {
   const { one, two, database, project, heard, forgetHeard } = await twoInstances(t)
   const { secret, key } = await newKey(one, project.id)
-  const found = await two.findKey(secret)
   await heard()
+  const found = await two.findKey(secret)
   forgetHeard()
   assert.equal((await one.getKey(key.id))?.lastUsedAtMs, null)
-  two.touch(key.id)
-  two.touch(key.id)
+  two.touch(key.secretId)
+  two.touch(key.secretId)
   await two.close()
   const usedAtMs = (await one.getKey(key.id))?.lastUsedAtMs
   assert.ok(usedAtMs !== undefined && usedAtMs !== null && Math.abs(usedAtMs - Date.now()) < 60_000)
@@ -220,8 +232,8 @@ test('the last use of a key is noted once a minute, and empties no cache', async
     'select xmin::text from tenancy.api_key where id = $1',
     [key.id],
   )
-  one.touch(key.id)
-  one.touch(key.id)
+  one.touch(key.secretId)
+  one.touch(key.secretId)
   await one.close()
   const after = await database.one<{ xmin: string }>('select xmin::text from tenancy.api_key where id = $1', [
     key.id,

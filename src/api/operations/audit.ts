@@ -5,7 +5,7 @@ import { operation } from '../operation.ts'
 export const getAudit = operation({
   id: 'getAudit',
   method: 'GET',
-  path: '/api/v1/audit',
+  path: '/api/v1/ledger/audit',
   summary: 'Checks every invariant of the ledger now',
   callers: ['operator'],
   params: z.strictObject({}),

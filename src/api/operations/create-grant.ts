@@ -65,7 +65,7 @@ export const createGrant = operation({
   response: grantSchema,
   status: (answer) => (answer.repeated ? 200 : 201),
   faults: ['not_found', 'conflict', 'ledger_unavailable', 'overloaded'],
-  async run({ deps, body }) {
+  async run({ deps, by, newId, body }) {
     const orgId = idOf('org', body.organization)
     const snapshot = deps.catalog.snapshot()
     const bucket = bucketOf(snapshot, body.bucket)
@@ -73,7 +73,15 @@ export const createGrant = operation({
     const expiresInSeconds = secondsUntil(body.expires_at, deps.clock.nowMs())
     if ((await deps.tenancy.getOrganization(orgId)) === null) throw notFound()
 
-    const id = body.id ?? deps.ids.uuid()
+    const id = body.id ?? newId
+    // The ledger makes the event of the grant itself, in its own transaction; whom to name there it learns from this one.
+    await deps.tenancy.recordAsked(by, {
+      orgId,
+      action: 'grant.ask',
+      objectKind: 'transfer',
+      objectId: id,
+      after: { bucket: bucket.id, amount: formatNano(amountNano), reason: body.reason },
+    })
     const { verdict } = await post(deps, {
       orgId,
       id,

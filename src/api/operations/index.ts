@@ -1,18 +1,30 @@
 import type { Operation } from '../operation.ts'
 import { getAudit } from './audit.ts'
+import { exportAuditEvents, listAuditEvents } from './audit-log.ts'
 import { changeBudget, createBudget, endBudget, getBudget, listBudgets } from './budgets.ts'
 import { createGrant } from './create-grant.ts'
 import { getBalances } from './get-balances.ts'
 import { getReceipt } from './get-receipt.ts'
 import { getLive, getReady } from './health.ts'
-import { changeKey, createKey, listKeys } from './keys.ts'
+import {
+  changeKey,
+  createKey,
+  getKey,
+  getKeyAccess,
+  listKeys,
+  pauseKey,
+  resumeKey,
+  revokeKey,
+  revokeSecret,
+  rotateKey,
+} from './keys.ts'
 import { listLedgerEntries } from './list-ledger-entries.ts'
 import { listModels } from './list-models.ts'
 import { listReceipts } from './list-receipts.ts'
 import { getMetrics } from './metrics.ts'
 import { openOperatorLink } from './open-operator-link.ts'
 import { createOrganization, listOrganizations } from './organizations.ts'
-import { createProject, listProjects } from './projects.ts'
+import { changeProject, createProject, listProjects } from './projects.ts'
 import { createRun, getRun, listRuns } from './runs.ts'
 
 /** Everything the API can do. What is not here is neither served nor described. */
@@ -29,15 +41,25 @@ export const OPERATIONS: readonly Operation[] = [
   createOrganization,
   listProjects,
   createProject,
+  changeProject,
   listKeys,
   createKey,
+  getKey,
   changeKey,
+  getKeyAccess,
+  rotateKey,
+  pauseKey,
+  resumeKey,
+  revokeKey,
+  revokeSecret,
   createGrant,
   listBudgets,
   createBudget,
   getBudget,
   changeBudget,
   endBudget,
+  listAuditEvents,
+  exportAuditEvents,
   getAudit,
   getLive,
   getReady,

@@ -1,8 +1,21 @@
 import { z } from 'zod'
 import { listModels as catalogModels } from '../../catalog/index.ts'
-import { listOf, modelSchema } from '../../contract/index.ts'
-import { modelView } from '../model-view.ts'
-import { operation } from '../operation.ts'
+import { listOf, type ModelView, modelSchema } from '../../contract/index.ts'
+import { readBalances } from '../../ledger/index.ts'
+import type { ApiDeps } from '../deps.ts'
+import { type Available, modelView } from '../model-view.ts'
+import { type Caller, operation } from '../operation.ts'
+
+/** Every model as the caller may use it; for a key with what the balances of its organization have available. */
+export async function modelsFor(deps: ApiDeps, caller: Caller): Promise<ModelView[]> {
+  const nowMs = deps.clock.nowMs()
+  const balances = caller.kind === 'key' ? await readBalances(deps.database, caller.key.orgId) : null
+  const available: Available | null =
+    balances === null
+      ? null
+      : (bucket) => balances.find((balance) => balance.bucket === bucket)?.availableNano ?? 0n
+  return catalogModels(deps.catalog.snapshot()).map((model) => modelView(caller, model, nowMs, available))
+}
 
 export const listModels = operation({
   id: 'listModels',
@@ -15,9 +28,5 @@ export const listModels = operation({
   body: null,
   response: listOf(modelSchema),
   faults: [],
-  run({ deps, caller }) {
-    const nowMs = deps.clock.nowMs()
-    const models = catalogModels(deps.catalog.snapshot())
-    return { data: models.map((model) => modelView(caller, model, nowMs)), next_cursor: null }
-  },
+  run: async ({ deps, caller }) => ({ data: await modelsFor(deps, caller), next_cursor: null }),
 })

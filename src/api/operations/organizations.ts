@@ -44,10 +44,11 @@ export const createOrganization = operation({
   response: organizationSchema,
   status: 201,
   faults: [],
-  async run({ deps, body }) {
+  async run({ deps, by, newId, body }) {
     const timeZone = body.time_zone ?? 'UTC'
     if (!isTimeZone(timeZone))
       throw new InvalidRequest('body', [{ field: 'time_zone', message: 'is not an IANA time zone' }])
-    return organizationView(await deps.tenancy.createOrganization({ name: nameOf(body.name), timeZone }))
+    const order = { id: newId, name: nameOf(body.name), timeZone }
+    return organizationView(await deps.tenancy.createOrganization(order, by))
   },
 })

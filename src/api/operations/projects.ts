@@ -1,5 +1,11 @@
 import { z } from 'zod'
-import { listOf, newProjectSchema, organizationPageQuery, projectSchema } from '../../contract/index.ts'
+import {
+  listOf,
+  newProjectSchema,
+  organizationPageQuery,
+  projectChangeSchema,
+  projectSchema,
+} from '../../contract/index.ts'
 import { operation } from '../operation.ts'
 import { cursorOf, idOf, notFound, pageOf, scopeOf } from '../scope.ts'
 import { projectView } from '../views.ts'
@@ -36,9 +42,31 @@ export const createProject = operation({
   response: projectSchema,
   status: 201,
   faults: ['not_found'],
-  async run({ deps, body }) {
+  async run({ deps, by, newId, body }) {
     const orgId = idOf('org', body.organization)
-    const project = await deps.tenancy.createProject({ orgId, name: nameOf(body.name) })
+    const project = await deps.tenancy.createProject({ id: newId, orgId, name: nameOf(body.name) }, by)
+    if (project === null) throw notFound()
+    return projectView(project)
+  },
+})
+
+export const changeProject = operation({
+  id: 'changeProject',
+  method: 'PATCH',
+  path: '/api/v1/projects/{id}',
+  summary: 'Renames, pauses or resumes a project; while it is paused, none of its keys is served',
+  callers: ['operator'],
+  params: z.strictObject({ id: z.string() }),
+  query: z.strictObject({}),
+  body: projectChangeSchema,
+  response: projectSchema,
+  faults: ['not_found'],
+  async run({ deps, by, params, body }) {
+    const change = {
+      ...(body.name === undefined ? {} : { name: nameOf(body.name) }),
+      ...(body.state === undefined ? {} : { state: body.state }),
+    }
+    const project = await deps.tenancy.changeProject(idOf('prj', params.id), change, by)
     if (project === null) throw notFound()
     return projectView(project)
   },

@@ -12,6 +12,7 @@ const NAMES = [
   'redis-url',
   'operator-token',
   'master-key',
+  'trusted-proxies',
   'processes',
   'log-level',
 ] as const
@@ -28,6 +29,8 @@ const EXPLAIN = {
   'redis-url': 'for shared rate limits (REDIS_URL)',
   'operator-token': 'else one is made and kept in the data directory (FORGE_OPERATOR_TOKEN)',
   'master-key': 'encrypts stored secrets (FORGE_MASTER_KEY)',
+  'trusted-proxies':
+    'networks whose x-forwarded-for is believed, separated by commas (FORGE_TRUSTED_PROXIES)',
   processes: 'gateway processes on one port (FORGE_PROCESSES)',
   'log-level': 'fatal, error, warn, info, debug, trace or silent (FORGE_LOG_LEVEL)',
 } satisfies Record<(typeof NAMES)[number], string>

@@ -1,0 +1,130 @@
+import { Readable } from 'node:stream'
+import { z } from 'zod'
+import {
+  type AuditEventView,
+  auditEventSchema,
+  auditExportQuery,
+  auditQuery,
+  listOf,
+} from '../../contract/index.ts'
+import { isUuid, parseId, type Uuid } from '../../kernel/index.ts'
+import type { EventFilter } from '../../tenancy/index.ts'
+import type { ApiDeps } from '../deps.ts'
+import { type Caller, operation } from '../operation.ts'
+import { badCursor, idOf, notFound, scopeOf } from '../scope.ts'
+import { auditEventView } from '../views.ts'
+
+const SEQ = /^[1-9]\d{0,17}$/
+const EXPORT_PAGE = 1_000
+
+function objectOf(text: string): Uuid {
+  const id = parseId('org', text) ?? parseId('prj', text) ?? parseId('key', text)
+  if (id !== null) return id
+  if (isUuid(text)) return text
+  throw notFound()
+}
+
+type Asked = Omit<z.output<typeof auditExportQuery>, 'format'>
+
+const instant = (text: string | undefined): number | null => (text === undefined ? null : Date.parse(text))
+
+async function filterOf(
+  deps: ApiDeps,
+  caller: Caller,
+  asked: Asked,
+): Promise<Omit<EventFilter, 'before' | 'limit'>> {
+  const { orgId } = await scopeOf(deps, caller, { organization: asked.organization })
+  return {
+    orgId,
+    actorKind: asked.actor ?? null,
+    actorId: asked.key === undefined ? null : idOf('key', asked.key),
+    action: asked.action ?? null,
+    objectId: asked.object === undefined ? null : objectOf(asked.object),
+    sinceMs: instant(asked.since),
+    untilMs: instant(asked.until),
+  }
+}
+
+export const listAuditEvents = operation({
+  id: 'listAuditEvents',
+  method: 'GET',
+  path: '/api/v1/audit',
+  summary: 'Who changed what, newest first; nothing of it can be changed afterwards',
+  callers: ['operator'],
+  params: z.strictObject({}),
+  query: auditQuery,
+  body: null,
+  response: listOf(auditEventSchema),
+  faults: ['not_found'],
+  async run({ deps, caller, query }) {
+    const { limit, cursor, ...asked } = query
+    if (cursor !== undefined && !SEQ.test(cursor)) throw badCursor()
+    const filter = await filterOf(deps, caller, asked)
+    const before = cursor === undefined ? null : BigInt(cursor)
+    const events = await deps.tenancy.listEvents({ ...filter, before, limit: limit + 1 })
+    const data = events.slice(0, limit).map(auditEventView)
+    return { data, next_cursor: events.length > limit ? (data.at(-1)?.id ?? null) : null }
+  },
+})
+
+const COLUMNS: ReadonlyArray<readonly [name: string, of: (event: AuditEventView) => string]> = [
+  ['id', (event) => event.id],
+  ['at', (event) => event.at],
+  ['organization', (event) => event.organization ?? ''],
+  ['actor', (event) => event.actor.kind],
+  ['actor_id', (event) => event.actor.id ?? ''],
+  ['action', (event) => event.action],
+  ['object', (event) => event.object.kind],
+  ['object_id', (event) => event.object.id],
+  ['before', (event) => (event.before === null ? '' : JSON.stringify(event.before))],
+  ['after', (event) => (event.after === null ? '' : JSON.stringify(event.after))],
+  ['request_id', (event) => event.request_id ?? ''],
+  ['address', (event) => event.address ?? ''],
+]
+
+/** A spreadsheet runs what begins like a formula, and a label may have been chosen for that. */
+function cell(text: string): string {
+  const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text
+  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe
+}
+
+const LINES = {
+  jsonl: { head: '', line: (event: AuditEventView) => `${JSON.stringify(event)}\n` },
+  csv: {
+    head: `${COLUMNS.map(([name]) => name).join(',')}\r\n`,
+    line: (event: AuditEventView) => `${COLUMNS.map(([, of]) => cell(of(event))).join(',')}\r\n`,
+  },
+} as const
+
+async function* exported(
+  deps: ApiDeps,
+  filter: Omit<EventFilter, 'before' | 'limit'>,
+  format: keyof typeof LINES,
+): AsyncGenerator<string> {
+  const { head, line } = LINES[format]
+  if (head !== '') yield head
+  let before: bigint | null = null
+  do {
+    const events = await deps.tenancy.listEvents({ ...filter, before, limit: EXPORT_PAGE })
+    if (events.length > 0) yield events.map((event) => line(auditEventView(event))).join('')
+    before = events.length < EXPORT_PAGE ? null : (events.at(-1)?.seq ?? null)
+  } while (before !== null)
+}
+
+export const exportAuditEvents = operation({
+  id: 'exportAuditEvents',
+  method: 'GET',
+  path: '/api/v1/audit/export',
+  summary: 'The whole log, or what the filters leave of it, as JSON lines or CSV',
+  callers: ['operator'],
+  params: z.strictObject({}),
+  query: auditExportQuery,
+  body: null,
+  response: z.string(),
+  contentType: 'text/plain; charset=utf-8',
+  faults: ['not_found'],
+  async run({ deps, caller, query }) {
+    const { format, ...asked } = query
+    return Readable.from(exported(deps, await filterOf(deps, caller, asked), format))
+  },
+})
