@@ -1,4 +1,5 @@
 export * from './errors.ts'
 export * from './management.ts'
+export * from './queries.ts'
 export * from './receipt.ts'
 export * from './vocabulary.ts'

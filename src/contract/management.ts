@@ -6,7 +6,6 @@ import {
   KEY_STATES,
   POLICIES,
   PROJECT_STATES,
-  RECEIPT_STATUSES,
   ROUTE_TYPES,
 } from './vocabulary.ts'
 
@@ -395,72 +394,3 @@ export const readinessSchema = z.object({
 export type Readiness = z.infer<typeof readinessSchema>
 
 export const livenessSchema = z.object({ status: z.literal('ok') })
-
-const limit = z
-  .string()
-  .regex(/^\d{1,3}$/, 'a whole number')
-  .transform((text) => Number.parseInt(text, 10))
-  .pipe(z.number().min(1).max(200))
-  .prefault('20')
-  .describe('1 … 200, default 20')
-const cursor = z.string().max(256).optional().describe('next_cursor of the page before')
-const page = { limit, cursor }
-
-/** Query parameters of the lists. */
-export const pageQuery = z.strictObject(page)
-export const organizationPageQuery = z.strictObject({ ...page, organization: organizationId.optional() })
-export const projectPageQuery = z.strictObject({
-  ...page,
-  organization: organizationId.optional(),
-  project: projectId.optional(),
-})
-export const budgetsQuery = z.strictObject({
-  ...page,
-  organization: organizationId.optional(),
-  scope: z.enum(BUDGET_SCOPES).optional(),
-  scope_id: z.string().max(256).optional(),
-  ended: z.enum(['true', 'false']).optional().describe('true: also those that have ended'),
-})
-export const keysQuery = z.strictObject({
-  ...page,
-  organization: organizationId.optional(),
-  project: projectId.optional(),
-  state: z.enum(KEY_STATES).optional(),
-  prefix: z
-    .string()
-    .regex(/^sk-tf-[0-9A-Za-z]{4}$/, 'the first ten characters of a secret, like sk-tf-ab12')
-    .optional(),
-})
-const auditFilter = {
-  organization: organizationId.optional(),
-  actor: z.enum(AUDIT_ACTORS).optional(),
-  key: keyId.optional().describe('changes made with this API key'),
-  action: z.string().max(64).optional(),
-  object: z.string().max(64).optional().describe('org_…, prj_…, key_… or the UUID of a grant'),
-  since: z.iso.datetime({ offset: true }).optional(),
-  until: z.iso.datetime({ offset: true }).optional(),
-}
-export const auditQuery = z.strictObject({ ...page, ...auditFilter })
-export const auditExportQuery = z.strictObject({
-  ...auditFilter,
-  format: z.enum(['jsonl', 'csv']).prefault('jsonl'),
-})
-export const balancesQuery = z.strictObject({ organization: organizationId.optional() })
-export const entriesQuery = z.strictObject({
-  ...page,
-  organization: organizationId.optional(),
-  bucket: z.string().describe('e.g. credit or rmb'),
-})
-export const receiptsQuery = z.strictObject({
-  ...page,
-  organization: organizationId.optional(),
-  project: projectId.optional(),
-  key: keyId.optional(),
-  run: z.string().optional().describe('run_…'),
-  status: z.enum(RECEIPT_STATUSES).optional(),
-  bucket: z.string().optional(),
-  model: z.string().optional(),
-  since: z.iso.datetime({ offset: true }).optional(),
-  until: z.iso.datetime({ offset: true }).optional(),
-})
-export type ReceiptsQuery = z.input<typeof receiptsQuery>
