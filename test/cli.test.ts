@@ -135,6 +135,43 @@ test('the way from nothing to a funded key, in JSON', async (t) => {
   assert.equal((await forge('receipt', 'list', '--json')).json.next_cursor, null)
 })
 
+test('budgets are set, listed and ended', async (t) => {
+  const { stand, forge } = await standAndForge(t)
+  const a = await stand.customer('Alpha')
+  const set = (...more: string[]) =>
+    forge('budget', 'set', '--scope', 'key', '--id', a.keyId, '--bucket', 'credit', '--json', ...more)
+  const made = await set('--amount', '20.00', '--period', 'day')
+  assert.equal(made.code, 0, made.err)
+  assert.deepEqual([made.json.amount, made.json.period, made.json.hard], ['20', 'day', true])
+  const again = await set('--amount', '30', '--period', 'day')
+  assert.deepEqual([again.json.id, again.json.amount], [made.json.id, '30'], 'the one in force is changed')
+  const soft = await set('--amount', '10', '--period', 'day', '--soft')
+  assert.notEqual(soft.json.id, made.json.id)
+  const route = await forge(
+    ...['budget', 'set', '--scope', 'route', '--id', 'official', '--org', a.org],
+    ...['--bucket', 'rmb', '--amount', '5', '--json'],
+  )
+  assert.deepEqual([route.json.period, route.json.scope_id], ['month', 'official'])
+  const shown = await forge('budget', 'list', '--org', a.org)
+  assert.equal(shown.out.trim().split('\n').length, 4)
+  assert.match(shown.out, new RegExp(`key ${a.keyId} +credit +day +hard +30 USD +0 +0 +2`))
+  assert.match((await forge('budget', 'end', made.json.id)).out, /ended +2/)
+  assert.equal((await forge('budget', 'list', '--org', a.org, '--json')).json.data.length, 2)
+  assert.equal((await forge('budget', 'list', '--org', a.org, '--ended', '--json')).json.data.length, 3)
+  for (const wrong of [
+    await set('--amount', '1', '--period', 'year'),
+    await forge('budget', 'set', '--scope', 'planet', '--id', 'x', '--bucket', 'rmb', '--amount', '1'),
+    await forge('budget', 'set', '--scope', 'route', '--id', 'x', '--bucket', 'rmb', '--amount', '1'),
+    await forge('budget', 'set', '--scope', 'key', '--id', a.keyId, '--bucket', 'rmb'),
+  ])
+    assert.equal(wrong.code, 2)
+  const run = await stand.call('POST', '/api/v1/runs', {
+    token: a.key,
+    body: { name: 'night', budget: { credit: '5' } },
+  })
+  assert.match((await forge('run', 'show', run.json.id)).out, /budget credit +5 USD \(0 used, 0 held\)/)
+})
+
 test('an audit exits 0 when every invariant holds and 6 when one is broken', async (t) => {
   const { forge } = await standAndForge(t)
   const good = await forge('audit', '--json')
