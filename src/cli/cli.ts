@@ -12,8 +12,10 @@ import {
   textFlag,
   UsageError,
 } from './command.ts'
+import { AUDIT_LOG_COMMANDS } from './commands/audit-log.ts'
 import { BUDGET_COMMANDS } from './commands/budgets.ts'
 import { INSTALLATION_COMMANDS } from './commands/installation.ts'
+import { KEY_COMMANDS } from './commands/keys.ts'
 import { MONEY_COMMANDS } from './commands/money.ts'
 import { REQUEST_COMMANDS } from './commands/requests.ts'
 import { TENANT_COMMANDS } from './commands/tenants.ts'
@@ -25,6 +27,8 @@ import { printable } from './text.ts'
 export const COMMANDS: readonly Command[] = [
   ...INSTALLATION_COMMANDS,
   ...TENANT_COMMANDS,
+  ...KEY_COMMANDS,
+  ...AUDIT_LOG_COMMANDS,
   ...MONEY_COMMANDS,
   ...BUDGET_COMMANDS,
   ...REQUEST_COMMANDS,

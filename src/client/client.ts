@@ -1,13 +1,17 @@
 import type { z } from 'zod'
 import {
   type ApiKeyChange,
+  apiKeyPageSchema,
   apiKeySchema,
+  auditEventSchema,
   auditSchema,
   type BudgetChange,
   balancesSchema,
   budgetSchema,
   createdApiKeySchema,
   grantSchema,
+  type KeyRotation,
+  keyAccessSchema,
   ledgerEntrySchema,
   listOf,
   modelSchema,
@@ -18,6 +22,7 @@ import {
   type NewProject,
   type NewRun,
   organizationSchema,
+  type ProjectChange,
   problemSchema,
   projectSchema,
   readinessSchema,
@@ -161,6 +166,19 @@ export function createClient(options: ClientOptions) {
     createProject: (body: NewProject) => request(projectSchema, 'POST', '/api/v1/projects', { body }),
     listKeys: (query: Query = {}) => request(listOf(apiKeySchema), 'GET', '/api/v1/keys', { query }),
     createKey: (body: NewApiKey) => request(createdApiKeySchema, 'POST', '/api/v1/keys', { body }),
+    getKey: (id: string) => request(apiKeyPageSchema, 'GET', `/api/v1/keys/${part(id)}`),
+    getKeyAccess: (id: string) => request(keyAccessSchema, 'GET', `/api/v1/keys/${part(id)}/access`),
+    rotateKey: (id: string, body: KeyRotation) =>
+      request(createdApiKeySchema, 'POST', `/api/v1/keys/${part(id)}/rotate`, { body }),
+    pauseKey: (id: string) => request(apiKeySchema, 'POST', `/api/v1/keys/${part(id)}/pause`),
+    resumeKey: (id: string) => request(apiKeySchema, 'POST', `/api/v1/keys/${part(id)}/resume`),
+    revokeKey: (id: string) => request(apiKeySchema, 'POST', `/api/v1/keys/${part(id)}/revoke`),
+    revokeSecret: (id: string, secret: string) =>
+      request(apiKeySchema, 'POST', `/api/v1/keys/${part(id)}/secrets/${part(secret)}/revoke`),
+    listAuditEvents: (query: Query = {}) =>
+      request(listOf(auditEventSchema), 'GET', '/api/v1/audit', { query }),
+    changeProject: (id: string, body: ProjectChange) =>
+      request(projectSchema, 'PATCH', `/api/v1/projects/${part(id)}`, { body }),
     changeKey: (id: string, body: ApiKeyChange) =>
       request(apiKeySchema, 'PATCH', `/api/v1/keys/${part(id)}`, { body }),
     /** Give it an `id`, and a repeat after a lost answer adds once. */
