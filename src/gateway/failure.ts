@@ -27,3 +27,8 @@ export function failureFault(attempts: readonly AttemptRecord[]): Fault {
     `No channel of the route could serve the request (${tried}); nothing was charged.`,
   )
 }
+
+/** Something of ours threw, and the request has its receipt nevertheless. */
+export class SettledFailure extends Error {
+  override name = 'SettledFailure'
+}

@@ -12,7 +12,7 @@ import type { CallResult, UpstreamCall } from './call.ts'
 import { failedTransport } from './classify.ts'
 import { contextOf, createDelivery } from './delivery.ts'
 import type { GatewayDeps } from './deps.ts'
-import { failureFault } from './failure.ts'
+import { failureFault, SettledFailure } from './failure.ts'
 import { droppedHeader, routeHeaders } from './headers.ts'
 import { hold } from './hold.ts'
 import type { Claim } from './idempotency.ts'
@@ -378,11 +378,6 @@ class RouteRun {
     settling.commit()
     return true
   }
-}
-
-/** Something of ours threw, and the request has its receipt nevertheless. */
-export class SettledFailure extends Error {
-  override name = 'SettledFailure'
 }
 
 function brokenOff(timeout: boolean): Fault {
