@@ -26,6 +26,8 @@ export interface Forge {
   readonly url: string
   readonly app: App
   readonly sandbox: Sandbox
+  /** For another process over the same database. */
+  readonly databaseUrl: string
   /** The owner's connection: may look at everything, and break things on purpose. */
   readonly owner: Database
   /** An organization with a project, a key and money. */
@@ -203,6 +205,7 @@ export async function startForge(t: TestContext, options: ForgeOptions = {}): Pr
     url,
     app,
     sandbox,
+    databaseUrl: prepared.url,
     owner: prepared.database,
     account: (account = {}) => openAccount(app, account),
     chat: (key, body, init = {}) =>

@@ -51,7 +51,7 @@ const SECRET_MAX = 128
  * A malformed text is known to be none without a look-up, a revoked key is in memory, an unknown one may be: their times
  * would tell them apart. So bad news waits for the next of these steps, which a look-up fits into.
  */
-const BAD_NEWS_STEP_MS = 10
+const BAD_NEWS_STEP_MS = 50
 
 const KEY_CHANNEL = 'forge_key'
 const NAME_CHANNEL = 'forge_tenancy'
