@@ -33,8 +33,9 @@ test('an upstream that is too slow is left at the limit that was passed, and nam
       assert.equal(told.receipt.attempts[0]?.result, 'timeout')
       assert.equal(errorOf(told).code, 'upstream_timeout')
       const tookMs = told.receipt.latency_ms ?? 0
-      assert.ok(tookMs >= leastMs && tookMs < mostMs, `${tookMs} ms`)
-      assert.ok(performance.now() - startedMs < mostMs + 300)
+      // Late on a busy machine, but never by another limit than this one.
+      assert.ok(tookMs >= leastMs && tookMs < mostMs * 4, `${tookMs} ms`)
+      assert.ok(performance.now() - startedMs < mostMs * 4 + 1_000)
       assertMoney(told)
     })
   await forge.settled()

@@ -59,7 +59,8 @@ test('no hold and no charge of a request is above the largest charge of its key'
       const told = await ask(forge, account, { model, body: { stream, max_tokens: 16_000 } })
       assert.equal(told.status, 200, told.text)
       assertMoney(told)
-      assert.equal(told.receipt.limit, 'api_key.max_charge: CNY 0.02 a request')
+      assert.equal(told.receipt.limit?.period, 'request')
+      assert.deepEqual([told.receipt.limit.scope, told.receipt.limit.amount], ['key', '0.02'])
       assert.ok(told.receipt.max_output_tokens !== null && told.receipt.max_output_tokens < 2_000)
       assert.ok(BigInt(Math.round(Number(told.receipt.hold?.amount) * 1e9)) <= limit)
       assert.ok(told.before - told.after <= limit)
@@ -74,7 +75,7 @@ test('no hold and no charge of a request is above the largest charge of its key'
   const refused = await ask(forge, narrow, { model: 'm', body: { max_tokens: 1_000 } })
   assert.equal(refused.status, 403)
   assert.equal(errorOf(refused).reason, 'charge_limit_exceeded')
-  assert.equal(refused.receipt.limit, 'api_key.max_charge: CNY 0.001 a request')
+  assert.deepEqual([refused.receipt.limit?.period, refused.receipt.limit?.amount], ['request', '0.001'])
   assert.equal((await ask(forge, narrow, { model: 'm', body: { max_tokens: 10 } })).status, 200)
   await forge.settled()
   await forge.audit()
@@ -92,7 +93,7 @@ test('an address outside the networks of a key is refused everywhere, whatever i
     })
     assert.equal(told.status, 403)
     assert.equal(errorOf(told).reason, 'address_not_allowed')
-    assert.equal(told.receipt.limit, 'api_key.allowed_networks')
+    assert.equal(told.receipt.limit, null, 'it is no limit of money')
   }
   for (const path of ['/v1/models', '/api/v1/balances', '/v1/responses/resp_x']) {
     const answer = await fetch(forge.url + path, {
