@@ -4,9 +4,11 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import type { ApiKeyPage } from '../../src/contract/index.ts'
+import { formatNano } from '../../src/kernel/index.ts'
 import { makeApiKey, networksOf, senderAddress, wrongNetwork } from '../../src/tenancy/index.ts'
 import { type Forge, startForge, testConfig } from '../forge.ts'
-import { ask, assertMoney, bodyOf, errorOf, eventually } from '../gateway/ask.ts'
+import { ask, assertMoney, bodyOf, chargeNano, errorOf, eventually } from '../gateway/ask.ts'
 
 const CONFIG = testConfig({
   m: { ordinary: [''], official: [''] },
@@ -151,6 +153,13 @@ test('during an overlap both secrets are good for one key, and receipts name the
   assert.equal(old.receipt.api_key.prefix, account.key.slice(0, 10))
   assert.equal(fresh.receipt.api_key.prefix, rotated.secret.slice(0, 10))
   assert.equal(old.receipt.api_key.id, fresh.receipt.api_key.id)
+  await ask(forge, account, { model: 'nope' })
+  const page = await fetch(`${forge.url}/api/v1/keys/${old.receipt.api_key.id}`, {
+    headers: { authorization: `Bearer ${rotated.secret}` },
+  }).then((response) => response.json() as Promise<ApiKeyPage>)
+  const charged = formatNano(chargeNano(old.receipt) + chargeNano(fresh.receipt))
+  assert.deepEqual(page.spend, { rmb: { currency: 'CNY', charged, requests: 2 } })
+  assert.deepEqual(page.last_24_hours, { requests: 3, failed: 0, refused: 1, cancelled: 0 })
   await eventually('the end of the overlap', async () =>
     (await refusedAs(forge, account.key)).status === 401 ? true : null,
   )
