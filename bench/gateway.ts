@@ -96,11 +96,17 @@ interface ForgeLoad {
   readonly seconds: number
 }
 
-/** Our gateway alone, for looking into it. */
+/** Our gateway, for looking into it, and the pass-through beside it. */
 export async function setUpForge(
   stand: Stand,
   execArgv: readonly string[],
-): Promise<{ readonly pid: number; load(what: ForgeLoad): Promise<string> }> {
+  passThroughArgv: readonly string[] = [],
+): Promise<{
+  readonly pid: number
+  readonly databaseUrl: string
+  readonly passThrough: Subject
+  load(what: ForgeLoad, subject?: Subject): Promise<string>
+}> {
   const upstream = await stand.run(compile(stand, 'upstream'), ['--gap-us', '5000'], { core: 0 })
   const upstreamPort = Number(upstream.ready['port'])
   const database = await startDatabase(stand, 'gateway')
@@ -116,10 +122,12 @@ export async function setUpForge(
   }
   return {
     pid: forge.pid ?? 0,
-    async load({ body, rate, seconds }) {
+    databaseUrl: database.url,
+    passThrough: await startPassThrough(stand, upstreamPort, passThroughArgv),
+    async load({ body, rate, seconds }, subject = forge) {
       const conns = rate === 0 ? 64 : 512
       const load: Load = { mode: 'json, saturated', body, conns, rate, warmFactor: 0.25, subjects: [] }
-      return `${JSON.stringify(await runLoad(bench, forge, load, seconds, 0))}\n`
+      return `${JSON.stringify(await runLoad(bench, subject, load, seconds, 0))}\n`
     },
   }
 }

@@ -63,8 +63,12 @@ http {
   return { name: 'nginx', pid, port, headers: [] }
 }
 
-export async function startPassThrough(stand: Stand, upstreamPort: number): Promise<Subject> {
-  const args = [join(ROOT, 'bench', 'pass-through.ts'), `http://127.0.0.1:${upstreamPort}`]
+export async function startPassThrough(
+  stand: Stand,
+  upstreamPort: number,
+  execArgv: readonly string[] = [],
+): Promise<Subject> {
+  const args = [...execArgv, join(ROOT, 'bench', 'pass-through.ts'), `http://127.0.0.1:${upstreamPort}`]
   const { pid, ready } = await stand.run(process.execPath, args, { core: CORE })
   return { name: 'pass-through', pid, port: Number(ready['port']), headers: [] }
 }

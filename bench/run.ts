@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
+import { measureAllocations } from './allocations.ts'
 import { measureEstimate } from './estimate.ts'
 import { measureGateway } from './gateway.ts'
 import { type Measured, measureLedger } from './ledger.ts'
@@ -12,10 +13,10 @@ import { measureStreams } from './streams.ts'
  * Prints ratios measured in one run. Ends with 0 whatever they are; with 1 when something could not run or the books do
  * not balance afterwards.
  *
- *   node bench/run.ts [--quick] [--only ledger|gateway|streams|estimate] [--json]
+ *   node bench/run.ts [--quick] [--only ledger|gateway|streams|estimate|allocations] [--json]
  */
 
-const PARTS = ['ledger', 'gateway', 'streams', 'estimate'] as const
+const PARTS = ['ledger', 'gateway', 'streams', 'estimate', 'allocations'] as const
 type Part = (typeof PARTS)[number]
 
 const { values } = parseArgs({
@@ -64,10 +65,12 @@ try {
   if (wants('ledger')) results.push(await measured('Ledger', () => measureLedger(stand, quick)))
   if (wants('streams'))
     results.push(await measured('Streams', (tell) => measureStreams(stand, { quick, say: tell })))
+  if (wants('allocations'))
+    results.push(await measured('Allocations', () => measureAllocations(stand, quick)))
   if (wants('gateway'))
     results.push(await measured('Gateway', (tell) => measureGateway(stand, { quick, say: tell })))
   const goals = results.flatMap((result) => result.goals)
-  say(`\n## Goals\n\n${goalTable(goals)}`)
+  if (goals.length > 0) say(`\n## Goals\n\n${goalTable(goals)}`)
   if (values.json === true) {
     const [runs, notes] = [
       results.flatMap((result) => result.runs),
