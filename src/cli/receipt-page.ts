@@ -115,9 +115,10 @@ function attempts(receipt: Receipt, label: Labels): string {
 }
 
 function usageText(usage: ReceiptUsage): string {
-  const { source, note, ...counts } = usage
+  // What the provider wrote is for programs: `--json` has it.
+  const { source, note, raw: _raw, ...counts } = usage
   const parts = Object.entries(counts)
-    .filter(([name, count]) => count !== 0 || name === 'input' || name === 'output')
+    .filter(([name, count]) => (count !== 0 && count !== null) || name === 'input' || name === 'output')
     .map(([name, count]) => `${name} ${count ?? '?'}`)
   return `${parts.join(', ')} (${source}${note === undefined ? '' : `: ${note}`})`
 }

@@ -23,7 +23,7 @@ const ASKED: Readonly<Record<string, ReadonlyArray<readonly [Endpoint, string]>>
     ['openai.responses', 'gpt-5.5'],
     ['anthropic.messages', 'claude-sonnet-5'],
   ],
-  LangChain: [['openai.chat_completions', 'deepseek-v4-reasoner']],
+  LangChain: [['openai.chat_completions', 'deepseek-v4-pro']],
 }
 
 /** A folder of a reader, in which the packages are installed. */

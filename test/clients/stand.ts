@@ -65,7 +65,7 @@ export interface Client {
 
 /** Models by the channel that serves them; the sandbox thinks, signs and counts as their names make it. */
 export const MODELS: Readonly<Record<Upstream, string>> = {
-  openai: 'deepseek-v4-reasoner',
+  openai: 'deepseek-v4-pro',
   'openai-responses': 'gpt-5.5',
   anthropic: 'claude-sonnet-5',
   gemini: 'gemini-3.8-flash',
