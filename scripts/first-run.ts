@@ -1,12 +1,12 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import OpenAI from 'openai'
 import { startSandbox } from '../src/sandbox/index.ts'
+import { freePort } from './free-port.ts'
 
 /**
  * Records docs/first-run.md: a real start, two real requests through the `openai` package, both receipts, the audit. With
@@ -16,15 +16,6 @@ import { startSandbox } from '../src/sandbox/index.ts'
 const ROOT = join(import.meta.dirname, '..')
 const PAGE = join(ROOT, 'docs', 'first-run.md')
 const run = promisify(execFile)
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
-}
 
 /** One model, two routes; the ordinary route's primary channel answers 429. */
 function config(url: string, failing: string): string {

@@ -1,6 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -9,6 +8,7 @@ import { type Client, createClient } from '../../src/client/index.ts'
 import { type Sandbox, startSandbox } from '../../src/sandbox/index.ts'
 import { MODELS, UPSTREAMS } from '../../test/clients/stand.ts'
 import { OPERATOR_TOKEN, PRICE, testConfig, withSandbox } from '../../test/forge.ts'
+import { freePort } from '../free-port.ts'
 
 /** The product as its users start it, on loopback, over a sandbox that remembers what reached it. */
 
@@ -45,15 +45,6 @@ function agentModels(): object {
       ]),
     ),
   )
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
 }
 
 async function untilReady(operator: Client, child: ChildProcess): Promise<void> {

@@ -13,7 +13,14 @@ import type {
 } from '../contract/index.ts'
 import { formatId, formatNano, type IdPrefix, isoTime, parentUuid, parseId } from '../kernel/index.ts'
 import type { Balance, StatementLine } from '../ledger/index.ts'
-import type { ApiKeyInfo, AuditEvent, Organization, Project, Run } from '../tenancy/index.ts'
+import {
+  type ApiKeyInfo,
+  type AuditEvent,
+  type Organization,
+  type Project,
+  type Run,
+  termsTold,
+} from '../tenancy/index.ts'
 
 /** Values of the domains as they cross HTTP. */
 
@@ -43,21 +50,8 @@ export function apiKeyView(key: ApiKeyInfo): ApiKeyView {
     id: formatId('key', key.id),
     organization: formatId('org', key.orgId),
     project: formatId('prj', key.projectId),
-    label: key.label,
     prefix: key.prefix,
-    policy: key.policy,
-    allow_cross_balance: key.allowCrossBalance,
-    models: key.models === null ? null : [...key.models],
-    routes: key.routes === null ? null : [...key.routes],
-    buckets: key.buckets === null ? null : [...key.buckets],
-    max_charge:
-      key.maxCharge === null
-        ? null
-        : Object.fromEntries([...key.maxCharge].map(([bucket, nano]) => [bucket, formatNano(nano)])),
-    allowed_networks: key.networks === null ? null : [...key.networks.texts],
-    max_attempts: key.maxAttempts,
-    state: key.state,
-    expires_at: timeOf(key.expiresAtMs),
+    ...termsTold(key),
     created_at: isoTime(key.createdAtMs),
     last_used_at: timeOf(key.lastUsedAtMs),
     secrets: key.secrets.map((secret) => ({

@@ -1,4 +1,4 @@
-import { type Clock, errorText, type Log } from '../kernel/index.ts'
+import { type Clock, createAsking, errorText, type Log } from '../kernel/index.ts'
 
 /**
  * What was read of the database, by its key, until it is dropped. A hit is answered without a promise; who asks for what
@@ -24,8 +24,7 @@ const REFRESH_AFTER_MS = 60_000
 
 export function createMemory<T>({ clock, log, read, max }: MemoryOptions<T>): Memory<T> {
   const entries = new Map<string, { readonly value: T; againAtMs: number }>()
-  let asking = new Map<string, Promise<T>>()
-  let epoch = 0
+  const asking = createAsking(read, keep)
 
   function keep(key: string, value: T): void {
     entries.delete(key)
@@ -34,38 +33,22 @@ export function createMemory<T>({ clock, log, read, max }: MemoryOptions<T>): Me
     entries.set(key, { value, againAtMs: clock.monotonicMs() + REFRESH_AFTER_MS })
   }
 
-  async function ask(key: string): Promise<T> {
-    const asked = epoch
-    const value = await read(key)
-    // Asked before a change, the answer may be the old one: it is good for who asked then, and for nobody later.
-    if (asked === epoch) keep(key, value)
-    return value
-  }
-
-  function load(key: string): Promise<T> {
-    const underWay = asking.get(key)
-    if (underWay !== undefined) return underWay
-    const mine = asking
-    const answer = ask(key).finally(() => mine.delete(key))
-    mine.set(key, answer)
-    return answer
-  }
-
   return {
-    load,
+    load: asking.ask,
     known(key) {
       const entry = entries.get(key)
       if (entry === undefined) return undefined
       const nowMs = clock.monotonicMs()
       if (nowMs >= entry.againAtMs) {
         entry.againAtMs = nowMs + REFRESH_AFTER_MS
-        load(key).catch((thrown) => log.warn({ error: errorText(thrown) }, 'budgets could not be read again'))
+        asking
+          .ask(key)
+          .catch((thrown) => log.warn({ error: errorText(thrown) }, 'budgets could not be read again'))
       }
       return entry.value
     },
     drop(matches) {
-      epoch++
-      if (asking.size > 0) asking = new Map()
+      asking.distrust()
       for (const [key, { value }] of entries) if (matches(key, value)) entries.delete(key)
     },
     get size() {

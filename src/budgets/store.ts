@@ -1,20 +1,19 @@
-import type { BudgetPeriod, BudgetScope } from '../contract/index.ts'
+import type { BudgetScope } from '../contract/index.ts'
 import { type Database, isUniqueViolation } from '../db/index.ts'
 import { type Clock, type IdSource, isoTime, type Nano, type Uuid } from '../kernel/index.ts'
-import { BUDGET_COLUMNS, type BudgetRow, type BudgetState, budgetOf, type Window } from './records.ts'
+import {
+  BUDGET_COLUMNS,
+  type Budget,
+  type BudgetRow,
+  type BudgetState,
+  budgetOf,
+  type Window,
+} from './records.ts'
 import { windowOf } from './windows.ts'
 
 /** Budgets as rows: every write is one of the ledger's functions, which keep the history. */
 
-export interface NewBudget {
-  readonly orgId: Uuid
-  readonly scope: BudgetScope
-  readonly scopeId: string
-  readonly bucket: string
-  readonly currency: string
-  readonly period: BudgetPeriod
-  readonly amountNano: Nano
-  readonly hard: boolean
+export interface NewBudget extends Omit<Budget, 'id' | 'createdAtMs' | 'endedAtMs'> {
   /** Who asks for it, for the history. */
   readonly by: string
 }

@@ -1,3 +1,4 @@
+export * from './asking.ts'
 export * from './assert.ts'
 export * from './clock.ts'
 export * from './ids.ts'

@@ -1,5 +1,5 @@
 import type { Receipt } from '../contract/index.ts'
-import type { Database } from '../db/index.ts'
+import { conditions, type Database, instant } from '../db/index.ts'
 import { formatId, formatNano, isObject, type Nano, parseJson, type Uuid } from '../kernel/index.ts'
 import type { ReceiptDocument } from './document.ts'
 import { type PostedEntry, renderReceipt, type View } from './render.ts'
@@ -157,11 +157,8 @@ async function readOne(
   return renderReceipt(row.id, readDocument(row), entries.get(row.id) ?? [], query.view)
 }
 
-const instant = (ms: number | null): Date | null => (ms === null ? null : new Date(ms))
-
-/** The conditions that are asked for, and no others: a condition that may be null keeps its index from being used. */
-function pageConditions(filter: ReceiptFilter): { readonly where: string; readonly values: unknown[] } {
-  const asked: ReadonlyArray<readonly [sql: string, value: unknown]> = [
+function pageConditions(filter: ReceiptFilter) {
+  return conditions([
     ['org_id =', filter.orgId],
     ['project_id =', filter.projectId],
     ['api_key_id =', filter.apiKeyId],
@@ -172,10 +169,7 @@ function pageConditions(filter: ReceiptFilter): { readonly where: string; readon
     ['created_at >=', instant(filter.sinceMs)],
     ['created_at <', instant(filter.untilMs)],
     ['id <', filter.before],
-  ]
-  const given = asked.filter(([, value]) => value !== null)
-  const where = given.map(([sql], i) => `${sql} $${i + 1}`).join(' and ')
-  return { where: where === '' ? '' : `where ${where}`, values: given.map(([, value]) => value) }
+  ])
 }
 
 async function readPage(database: Database, filter: ReceiptFilter) {

@@ -1,5 +1,5 @@
 import type { AuditActor } from '../contract/index.ts'
-import type { Database, Queryable } from '../db/index.ts'
+import { conditions, type Database, instant, type Queryable } from '../db/index.ts'
 import type { Json, Uuid } from '../kernel/index.ts'
 
 /** Who changed what. An event is written by the transaction of its change, or the change does not happen. */
@@ -106,11 +106,9 @@ function eventOf(row: EventRow): AuditEvent {
   }
 }
 
-const instant = (ms: number | null): Date | null => (ms === null ? null : new Date(ms))
-
-/** Newest first. Only the conditions that are asked for: one that may be null keeps its index from being used. */
+/** Newest first. */
 export async function listEvents(database: Database, filter: EventFilter): Promise<readonly AuditEvent[]> {
-  const asked: ReadonlyArray<readonly [sql: string, value: unknown]> = [
+  const { where, values } = conditions([
     ['org_id =', filter.orgId],
     ['actor_kind =', filter.actorKind],
     ['actor_id =', filter.actorId],
@@ -119,13 +117,11 @@ export async function listEvents(database: Database, filter: EventFilter): Promi
     ['at >=', instant(filter.sinceMs)],
     ['at <', instant(filter.untilMs)],
     ['seq <', filter.before],
-  ]
-  const given = asked.filter(([, value]) => value !== null)
-  const where = given.map(([sql], i) => `${sql} $${i + 1}`).join(' and ')
+  ])
   const rows = await database.query<EventRow>(
     `select seq, org_id, at, actor_kind, actor_id, action, object_kind, object_id, before, after, request_id, address
-     from tenancy.audit_event ${where === '' ? '' : `where ${where}`} order by seq desc limit $${given.length + 1}`,
-    [...given.map(([, value]) => value), filter.limit],
+     from tenancy.audit_event ${where} order by seq desc limit $${values.length + 1}`,
+    [...values, filter.limit],
   )
   return rows.map(eventOf)
 }

@@ -1,6 +1,6 @@
 export { hashApiKey, keyPrefix, looksLikeApiKey, makeApiKey } from './api-key.ts'
 export { type Actor, type AuditEvent, type EventFilter, recordEvent, SYSTEM } from './audit-log.ts'
-export type { StoredKeyState } from './key-row.ts'
+export { type StoredKeyState, termsTold } from './key-row.ts'
 export type { KeyChange, KeyChanged, KeyTerms, NewKey } from './keys.ts'
 export { cleanName, NAME_MAX } from './names.ts'
 export { type NetworkSet, NO_NETWORKS, networksOf, senderAddress, wrongNetwork } from './networks.ts'

@@ -1,4 +1,4 @@
-import { type Clock, errorText, type Log, type Uuid } from '../kernel/index.ts'
+import { type Clock, createAsking, errorText, type Log, type Uuid } from '../kernel/index.ts'
 import type { ApiKeyRecord } from './records.ts'
 
 /**
@@ -95,14 +95,10 @@ export function createKeyCache(options: KeyCacheOptions): KeyCache {
   // The notification is what counts; asking again in the background bounds what a connection that died silently hides.
   const refreshAfterMs = options.refreshAfterMs ?? 60_000
   const memory = createMemory(options.knownMax ?? 50_000, options.unknownMax ?? 10_000)
-  let asking = new Map<string, Promise<ApiKeyRecord | null>>()
-  let epoch = 0
-
-  /** What is under way was asked before the change: its answer may not be kept, nor given to those who ask later. */
-  function distrustQuestions(): void {
-    epoch++
-    if (asking.size > 0) asking = new Map()
-  }
+  const asking = createAsking(lookUpEntry, (digest, entry) => {
+    if (entry === null) memory.keepUnknown(digest, clock.monotonicMs() + unknownForMs)
+    else memory.keep(digest, entry)
+  })
 
   function judge({ record, expired }: Entry): ApiKeyRecord {
     return expired !== null && record.expiresAtMs !== null && clock.nowMs() >= record.expiresAtMs
@@ -110,25 +106,14 @@ export function createKeyCache(options: KeyCacheOptions): KeyCache {
       : record
   }
 
-  async function ask(digest: string): Promise<ApiKeyRecord | null> {
-    const asked = epoch
+  async function lookUpEntry(digest: string): Promise<Entry | null> {
     const record = await lookUp(digest)
-    const nowMs = clock.monotonicMs()
-    const entry = record === null ? null : entryOf(record, nowMs + refreshAfterMs)
-    if (asked === epoch) {
-      if (entry === null) memory.keepUnknown(digest, nowMs + unknownForMs)
-      else memory.keep(digest, entry)
-    }
-    return entry === null ? null : judge(entry)
+    return record === null ? null : entryOf(record, clock.monotonicMs() + refreshAfterMs)
   }
 
-  function load(digest: string): Promise<ApiKeyRecord | null> {
-    const underWay = asking.get(digest)
-    if (underWay !== undefined) return underWay
-    const mine = asking
-    const answer = ask(digest).finally(() => mine.delete(digest))
-    mine.set(digest, answer)
-    return answer
+  async function load(digest: string): Promise<ApiKeyRecord | null> {
+    const entry = await asking.ask(digest)
+    return entry === null ? null : judge(entry)
   }
 
   function refreshWhenDue(digest: string, entry: Entry): void {
@@ -154,7 +139,7 @@ export function createKeyCache(options: KeyCacheOptions): KeyCache {
       memory.unknown.delete(digest)
       return undefined
     },
-    ...forgetting(memory, distrustQuestions),
+    ...forgetting(memory, asking.distrust),
     get knownCount() {
       return memory.known.size
     },

@@ -133,9 +133,9 @@ export function infoOf(row: KeyRow, secrets: readonly SecretRow[], nowMs: number
   })
 }
 
-/** What of a key can be changed, as the audit log tells it. */
-export function toldOf(key: ApiKeyRecord): Record<string, Json> {
-  const names = (set: ReadonlySet<string> | null): Json => (set === null ? null : [...set])
+/** What of a key can be changed, as the management API shows it and the audit log tells it. */
+export function termsTold(key: ApiKeyRecord) {
+  const names = (set: ReadonlySet<string> | null): string[] | null => (set === null ? null : [...set])
   return {
     label: key.label,
     policy: key.policy,

@@ -12,7 +12,7 @@ import {
   SECRET_FROM,
   type SecretRow,
   type StoredKeyState,
-  toldOf,
+  termsTold,
 } from './key-row.ts'
 import type { ApiKeyInfo, ApiKeyRecord, Page } from './records.ts'
 
@@ -200,7 +200,7 @@ function making(
         const orgId = made.org_id
         await tx.query(INSERT_SECRET_SQL, [orgId, id, id, keyPrefix(secret), hashApiKey(secret)])
         const key = await mustRead(tx, id)
-        const after = { project: key.projectName, prefix: key.prefix, ...toldOf(key) }
+        const after = { project: key.projectName, prefix: key.prefix, ...termsTold(key) }
         await recordEvent(tx, by, { ...keyEvent(orgId, id, 'key.create'), after })
         return { secret, key }
       })
@@ -223,7 +223,7 @@ function changing(
         if (was === 'revoked' && state !== 'revoked') return { ok: false, reason: 'revoked' }
         await tx.query(UPDATE_SQL, [id, ...termValues({ ...termsOf(old), ...terms }), state])
         const key = await mustRead(tx, id)
-        const changed = difference({ ...toldOf(old), state: was }, { ...toldOf(key), state })
+        const changed = difference({ ...termsTold(old), state: was }, { ...termsTold(key), state })
         await recordEvent(tx, by, { ...keyEvent(key.orgId, id, actionOf(change)), ...changed })
         return { ok: true, key }
       })

@@ -68,7 +68,11 @@ test('an agent whose upstream stays down is told to stop trying, and is served o
   const codex = await ask('/v1/responses', responses('down'), CODEX)
   assert.deepEqual(codex.told, [503, 'false', 'server_is_overloaded'])
   assert.equal(codex.error?.reason, 'upstream_error')
-  assert.match(codex.error?.message ?? '', /nothing was charged\. So it has gone 3 times in \d+ seconds\./)
+  const told = /nothing was charged\. So it has gone 3 times in (\d+) seconds\./.exec(
+    codex.error?.message ?? '',
+  )
+  // The seconds that went by, which a busy machine makes more of.
+  assert.ok(Number(told?.[1]) >= 5, codex.error?.message)
   const claude = await ask('/v1/messages', messages('down'), CLAUDE)
   assert.deepEqual(claude.told, [502, 'false', 'upstream_error'])
   // Another session and another model are not judged by it.

@@ -5,6 +5,7 @@ import { SETTLEMENTS, type Settlement } from '../../src/contract/index.ts'
 import { type Account, type Forge, startForge, testConfig } from '../forge.ts'
 import {
   type Asked,
+  abandonHolds,
   ask,
   assertMoney,
   bodyOf,
@@ -302,12 +303,7 @@ test('settlement matrix: each row charges what it says, in a stream and whole', 
     const before = (await forge.balance(account.orgId, 'rmb')).posted
     const response = await forge.chat(account.key, bodyOf(asked), { signal: stop.signal })
     const id = response.headers.get('x-request-id')
-    // As after a crash: the hold belongs to a process that is no more, with what its last renewal had told.
-    await forge.owner.query(
-      `update ledger.hold set process_id = '00000000-0000-7000-8000-000000000000', progress = $1,
-         opened_at = opened_at - interval '1 minute'`,
-      [JSON.stringify({ input: 12, output: 7 })],
-    )
+    await abandonHolds(forge, { input: 12, output: 7 })
     const swept = await forge.app.recovery.sweep()
     // Let go of in any case: a stream that runs on would hide what went wrong behind a time-out.
     stop.abort()

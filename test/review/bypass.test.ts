@@ -10,7 +10,9 @@ import {
   assertTold,
   deltas,
   event,
+  GEMINI_ANSWER,
   json,
+  RESPONSE_ANSWER,
   requestOf,
   SECRET,
   sse,
@@ -37,28 +39,6 @@ const MESSAGE_ANSWER = {
   stop_reason: 'end_turn',
   usage: { input_tokens: 5, output_tokens: 2 },
 }
-const RESPONSE_ANSWER = {
-  id: 'resp_1',
-  object: 'response',
-  created_at: 1,
-  status: 'completed',
-  model: 'up',
-  output: [
-    {
-      type: 'message',
-      id: 'msg_1',
-      role: 'assistant',
-      status: 'completed',
-      content: [{ type: 'output_text', text: 'Hi', annotations: [] }],
-    },
-  ],
-  usage: { input_tokens: 5, output_tokens: 2, total_tokens: 7 },
-}
-const GEMINI_ANSWER = {
-  candidates: [{ content: { role: 'model', parts: [{ text: 'Hi' }] }, finishReason: 'STOP', index: 0 }],
-  usageMetadata: { promptTokenCount: 5, candidatesTokenCount: 2, totalTokenCount: 7 },
-}
-
 function answerWhole({ stub }: Attack): void {
   stub.answer = (req, res) => {
     const url = req.url ?? ''

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Receipt } from '../../src/contract/index.ts'
 import { formatNano } from '../../src/kernel/index.ts'
-import { eventually } from '../gateway/ask.ts'
+import { abandonHolds, eventually } from '../gateway/ask.ts'
 import {
   type Any,
   assertSound,
@@ -291,11 +291,7 @@ test('what a dead process had delivered beyond its hold is paid up to the hold',
     headers: { 'x-api-key': account.key, 'content-type': 'application/json' },
     body: JSON.stringify(body),
   })
-  await forge.owner.query(
-    `update ledger.hold set process_id = '00000000-0000-7000-8000-000000000000', progress = $1,
-       opened_at = opened_at - interval '1 minute'`,
-    [JSON.stringify({ input: 12, output: 900 })],
-  )
+  await abandonHolds(forge, { input: 12, output: 900 })
   const swept = await forge.app.recovery.sweep()
   stop.abort()
   assert.equal(swept, 1)

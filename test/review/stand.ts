@@ -267,3 +267,25 @@ export const RESPONSE_END = (usage: object | null, more: object = {}): string =>
   )
 
 export type { IncomingMessage }
+
+export const RESPONSE_ANSWER = {
+  id: 'resp_1',
+  object: 'response',
+  created_at: 1,
+  status: 'completed',
+  model: 'up',
+  output: [
+    {
+      type: 'message',
+      id: 'msg_1',
+      role: 'assistant',
+      status: 'completed',
+      content: [{ type: 'output_text', text: 'Hi', annotations: [] }],
+    },
+  ],
+  usage: { input_tokens: 5, output_tokens: 2, total_tokens: 7 },
+}
+export const GEMINI_ANSWER = {
+  candidates: [{ content: { role: 'model', parts: [{ text: 'Hi' }] }, finishReason: 'STOP', index: 0 }],
+  usageMetadata: { promptTokenCount: 5, candidatesTokenCount: 2, totalTokenCount: 7 },
+}

@@ -2,7 +2,16 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { PROTOCOLS, type ProtocolName } from '../../src/protocols/index.ts'
 import { PRICE } from '../forge.ts'
-import { assertSound, assertTold, json, requestOf, startAttack, tell } from './stand.ts'
+import {
+  assertSound,
+  assertTold,
+  GEMINI_ANSWER,
+  json,
+  RESPONSE_ANSWER,
+  requestOf,
+  startAttack,
+  tell,
+} from './stand.ts'
 
 /** More for less: words that one side reads otherwise than the other, and bytes that stand for more than they are. */
 
@@ -27,33 +36,12 @@ test('a dearer service is paid for however its name is spelt, and no other is bo
         usage: { prompt_tokens: 5, completion_tokens: 2, total_tokens: 7 },
       })
     else if (req.url?.includes('responses'))
-      json(res, {
-        id: 'resp_1',
-        object: 'response',
-        status: 'completed',
-        model: 'up-responses',
-        service_tier: asked,
-        output: [
-          {
-            type: 'message',
-            id: 'msg_1',
-            role: 'assistant',
-            status: 'completed',
-            content: [{ type: 'output_text', text: 'Hi', annotations: [] }],
-          },
-        ],
-        usage: { input_tokens: 5, output_tokens: 2, total_tokens: 7 },
-      })
+      json(res, { ...RESPONSE_ANSWER, model: 'up-responses', service_tier: asked })
     else
       json(res, {
         modelVersion: 'up-gemini',
-        candidates: [{ content: { role: 'model', parts: [{ text: 'Hi' }] }, finishReason: 'STOP', index: 0 }],
-        usageMetadata: {
-          promptTokenCount: 5,
-          candidatesTokenCount: 2,
-          totalTokenCount: 7,
-          serviceTier: asked,
-        },
+        ...GEMINI_ANSWER,
+        usageMetadata: { ...GEMINI_ANSWER.usageMetadata, serviceTier: asked },
       })
   }
   const cases = [
