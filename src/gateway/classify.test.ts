@@ -29,7 +29,18 @@ test('what an upstream says is shown without keys, tokens and addresses', () => 
   )
 })
 
-test('redacting any text takes a moment and leaves no secret', () => {
+/** Of several runs, so that what else the machine does is left out. */
+function leastMs(run: () => void): number {
+  let least = Number.POSITIVE_INFINITY
+  for (let turn = 0; turn < 5; turn++) {
+    const startedMs = performance.now()
+    run()
+    least = Math.min(least, performance.now() - startedMs)
+  }
+  return least
+}
+
+test('redacting any text takes time in proportion and leaves no secret', () => {
   const secret = 'sk-CANARY-0123456789'
   fc.assert(
     fc.property(
@@ -45,10 +56,11 @@ test('redacting any text takes a moment and leaves no secret', () => {
     'sk-'.repeat(3e5),
     'bearer '.repeat(1e5),
   ]) {
-    // Linear, it takes some milliseconds; with backtracking that grows with the square, hours.
-    const startedMs = performance.now()
-    redact(text, [secret])
-    assert.ok(performance.now() - startedMs < 10_000)
+    // Eight times the text takes eight times as long; with backtracking that grows with the square, 64 times.
+    const [part, whole] = [text.slice(0, text.length / 8), text].map((piece) =>
+      leastMs(() => redact(piece, [secret])),
+    )
+    assert.ok((whole ?? 0) < (part ?? 0) * 24 + 2, `${part} ms and ${whole} ms`)
   }
 })
 

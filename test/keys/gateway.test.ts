@@ -95,7 +95,8 @@ test('an address outside the networks of a key is refused everywhere, whatever i
     })
     assert.equal(told.status, 403)
     assert.equal(errorOf(told).reason, 'address_not_allowed')
-    assert.equal(told.receipt.limit, null, 'it is no limit of money')
+    assert.equal(told.receipt.error?.code, 'address_not_allowed', 'told to the owner as well')
+    assert.equal(told.receipt.limit, null, 'which is for limits of money')
   }
   for (const path of ['/v1/models', '/api/v1/balances', '/v1/responses/resp_x']) {
     const answer = await fetch(forge.url + path, {
