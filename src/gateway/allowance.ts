@@ -2,7 +2,7 @@ import { boundNano, outputTokensAffordable } from '../catalog/index.ts'
 import type { ReceiptLimit } from '../contract/index.ts'
 import type { Nano } from '../kernel/index.ts'
 import type { LedgerWriter } from '../ledger/index.ts'
-import { HOLD_TTL_MS } from './hold.ts'
+import { askedContext, HOLD_TTL_MS } from './hold.ts'
 import { limitOf } from './shortage.ts'
 import type { Held } from './types.ts'
 
@@ -75,16 +75,6 @@ export class Allowance {
     for (const resolve of this.waiting.splice(0)) resolve()
   }
 
-  private get context() {
-    const { exchange, facts } = this.held.planned.admitted.inbound
-    return {
-      admittedAtMs: exchange.startedAtMs,
-      serviceTier: facts.serviceTier,
-      geography: facts.geography ?? null,
-      webSearchCallsMax: facts.webSearchCallsMax,
-    }
-  }
-
   private granted(tokens: number, costNano: Nano, amountNano: Nano): void {
     this.amount = amountNano
     if (amountNano >= costNano) {
@@ -92,8 +82,13 @@ export class Allowance {
       return
     }
     this.exhausted = true
-    const { plan, inputTokensMax } = this.held
-    const payable = outputTokensAffordable(plan.price.sheet, this.context, inputTokensMax, amountNano)
+    const { planned, plan, inputTokensMax } = this.held
+    const payable = outputTokensAffordable(
+      plan.price.sheet,
+      askedContext(planned),
+      inputTokensMax,
+      amountNano,
+    )
     this.windowTokens = Math.max(this.windowTokens, Math.min(payable, tokens))
   }
 
@@ -105,7 +100,7 @@ export class Allowance {
       Math.max(this.windowTokens, Math.ceil(tokensEstimated)) * 2,
     )
     const costNano = boundNano(held.plan.price.sheet, {
-      ...this.context,
+      ...askedContext(held.planned),
       inputTokensMax: held.inputTokensMax,
       outputTokensMax: nextTokens,
     })

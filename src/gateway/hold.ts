@@ -1,5 +1,11 @@
 import type { BudgetBook } from '../budgets/index.ts'
-import { boundNano, outputTokensAffordable, type PriceVersion, priceVersionAt } from '../catalog/index.ts'
+import {
+  type BoundContext,
+  boundNano,
+  outputTokensAffordable,
+  type PriceVersion,
+  priceVersionAt,
+} from '../catalog/index.ts'
 import { fault } from '../contract/index.ts'
 import type { Database } from '../db/index.ts'
 import type { Clock } from '../kernel/index.ts'
@@ -65,7 +71,8 @@ function othersNano(planned: Planned, plan: RoutePlan, outputTokensMax: number):
   }, 0n)
 }
 
-function contextOf(planned: Planned): Parameters<typeof outputTokensAffordable>[1] {
+/** What the price of a request depends on besides its tokens, as far as it is known before the answer. */
+export function askedContext(planned: Planned): BoundContext {
   const { facts, exchange } = planned.admitted.inbound
   return {
     admittedAtMs: exchange.startedAtMs,
@@ -93,8 +100,9 @@ export interface HoldWindow {
 
 export function holdWindow(planned: Planned, plan: RoutePlan): HoldWindow {
   const { inbound, model } = planned.admitted
-  const { facts, exchange } = inbound
+  const { facts } = inbound
   const sheet = plan.price.sheet
+  const context = askedContext(planned)
   const inputTokensMax = Math.min(facts.inputTokensMax, model.contextTokens)
   const outputTokensAllowed = Math.min(facts.maxOutputTokens ?? model.maxOutputTokens, model.maxOutputTokens)
   const limitNano = chargeLimit(inbound.key, plan)
@@ -103,7 +111,7 @@ export function holdWindow(planned: Planned, plan: RoutePlan): HoldWindow {
       ? outputTokensAllowed
       : tokensWithinLimit(
           plan,
-          contextOf(planned),
+          context,
           { inputTokensMax, outputTokens: outputTokensAllowed, choices: facts.choices },
           Math.min(WINDOW_TOKENS_MIN, outputTokensAllowed),
           limitNano - othersNano(planned, plan, outputTokensAllowed * facts.choices),
@@ -116,14 +124,7 @@ export function holdWindow(planned: Planned, plan: RoutePlan): HoldWindow {
   const besidesNano = othersNano(planned, plan, outputTokensHeld * facts.choices)
   const cost = (outputTokens: number): Nano =>
     besidesNano +
-    boundNano(sheet, {
-      admittedAtMs: exchange.startedAtMs,
-      serviceTier: facts.serviceTier,
-      geography: facts.geography ?? null,
-      inputTokensMax,
-      outputTokensMax: outputTokens * facts.choices,
-      webSearchCallsMax: facts.webSearchCallsMax,
-    })
+    boundNano(sheet, { ...context, inputTokensMax, outputTokensMax: outputTokens * facts.choices })
   const wantedNano = cost(outputTokensHeld)
   return {
     inputTokensMax,
@@ -144,7 +145,7 @@ export function windowFor(planned: Planned, plan: RoutePlan, window: HoldWindow,
   const { facts } = planned.admitted.inbound
   const tokens = outputTokensAffordable(
     plan.price.sheet,
-    contextOf(planned),
+    askedContext(planned),
     window.inputTokensMax,
     amountNano - window.besidesNano,
   )
