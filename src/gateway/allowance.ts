@@ -2,7 +2,7 @@ import { boundNano, outputTokensAffordable } from '../catalog/index.ts'
 import type { ReceiptLimit } from '../contract/index.ts'
 import type { Nano } from '../kernel/index.ts'
 import type { LedgerWriter } from '../ledger/index.ts'
-import { askedContext, HOLD_TTL_MS } from './hold.ts'
+import { askedContext, HOLD_TTL_MS, othersNano } from './hold.ts'
 import { limitOf } from './shortage.ts'
 import type { Held } from './types.ts'
 
@@ -83,12 +83,9 @@ export class Allowance {
     }
     this.exhausted = true
     const { planned, plan, inputTokensMax } = this.held
-    const payable = outputTokensAffordable(
-      plan.price.sheet,
-      askedContext(planned),
-      inputTokensMax,
-      amountNano,
-    )
+    // What further models may use is counted at the window that was asked for: never too little is left for them.
+    const ownNano = amountNano - othersNano(planned, plan, tokens)
+    const payable = outputTokensAffordable(plan.price.sheet, askedContext(planned), inputTokensMax, ownNano)
     this.windowTokens = Math.max(this.windowTokens, Math.min(payable, tokens))
   }
 
@@ -99,11 +96,13 @@ export class Allowance {
       this.wantedTokens,
       Math.max(this.windowTokens, Math.ceil(tokensEstimated)) * 2,
     )
-    const costNano = boundNano(held.plan.price.sheet, {
-      ...askedContext(held.planned),
-      inputTokensMax: held.inputTokensMax,
-      outputTokensMax: nextTokens,
-    })
+    const costNano =
+      othersNano(held.planned, held.plan, nextTokens) +
+      boundNano(held.plan.price.sheet, {
+        ...askedContext(held.planned),
+        inputTokensMax: held.inputTokensMax,
+        outputTokensMax: nextTokens,
+      })
     this.asking = true
     this.writer.enqueue(
       {

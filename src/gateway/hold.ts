@@ -55,7 +55,7 @@ export function priceOfOther(planned: Planned, plan: RoutePlan, name: string): P
 }
 
 /** Further models that the request names may use as much as its own once more, at the price of the dearest. */
-function othersNano(planned: Planned, plan: RoutePlan, outputTokensMax: number): Nano {
+export function othersNano(planned: Planned, plan: RoutePlan, outputTokensMax: number): Nano {
   const { inbound, snapshot, model } = planned.admitted
   const { facts, exchange } = inbound
   return (facts.otherModels ?? []).reduce<Nano>((most, name) => {

@@ -5,8 +5,10 @@ import { PRICE } from '../forge.ts'
 import {
   assertSound,
   assertTold,
+  deltas,
   GEMINI_ANSWER,
   json,
+  MESSAGE_START,
   RESPONSE_ANSWER,
   requestOf,
   startAttack,
@@ -176,5 +178,26 @@ test('a further model that a request names is the key’s to use, has a price, a
   assert.equal(attack.stub.calls.length, 1)
   const several = await tell(attack, requestOf('openai', 'm-openai', false, { models: ['m-openai', 'dear'] }))
   assert.equal(several.status, 400, several.text)
+  await assertSound(attack)
+})
+
+test('a stream that is extended holds for the further models that it names as well', async (t) => {
+  const attack = await startAttack(t, {
+    cheap: { protocol: 'anthropic', ordinary: ['stub-anthropic'], holdWindow: 64 },
+    dear: { protocol: 'anthropic', ordinary: ['stub-anthropic'], price: { input: '10', output: '1000' } },
+  })
+  attack.stub.answer = (_req, res) => {
+    res.writeHead(200, { 'content-type': 'text/event-stream' })
+    res.write(MESSAGE_START({ input_tokens: 5, output_tokens: 1 }))
+    const timer = setInterval(() => res.write(deltas('anthropic', 40)), 2)
+    res.on('close', () => clearInterval(timer))
+  }
+  // Pays for thousands of tokens of the cheap model, and for some two hundred of the dear one.
+  const account = await attack.forge.account({ grants: { rmb: '0.3' } })
+  const asked = requestOf('anthropic', 'cheap', true, { max_tokens: 9_000, fallbacks: [{ model: 'dear' }] })
+  const told = await tell(attack, asked, {}, account.key)
+  assert.equal(told.receipt.settlement, 'cut_at_limit', JSON.stringify(told.receipt))
+  assert.equal(told.receipt.hold?.amount, '0.3')
+  assert.ok((told.receipt.usage?.output ?? 0) < 1_000)
   await assertSound(attack)
 })
