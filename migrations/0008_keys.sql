@@ -20,17 +20,8 @@ create index api_key_secret_by_key on tenancy.api_key_secret (key_id, id);
 insert into tenancy.api_key_secret (org_id, id, key_id, prefix, key_sha256, created_at, last_used_at)
   select org_id, id, id, prefix, key_sha256, created_at, last_used_at from tenancy.api_key;
 
--- A process of the version before writes the secret into the key and knows nothing of the table beside it.
-alter table tenancy.api_key alter column key_sha256 drop not null;
-create function tenancy.keep_secret() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-begin
-  insert into tenancy.api_key_secret (org_id, id, key_id, prefix, key_sha256)
-    values (new.org_id, new.id, new.id, new.prefix, new.key_sha256);
-  return null;
-end $$;
-create trigger keep_secret after insert on tenancy.api_key
-  for each row when (new.key_sha256 is not null) execute function tenancy.keep_secret();
+-- The hash of a secret stands in one place.
+alter table tenancy.api_key drop column key_sha256;
 
 -- Null: no limit. max_charge is {bucket: nano as text}: a number of JSON would be read as a float.
 alter table tenancy.api_key
@@ -127,7 +118,7 @@ create table tenancy.management_request (
 );
 create index management_request_by_age on tenancy.management_request (created_at);
 
-revoke all on function tenancy.keep_secret, tenancy.announce_secret, tenancy.refuse_change, tenancy.audit_funding from public;
+revoke all on function tenancy.announce_secret, tenancy.refuse_change, tenancy.audit_funding from public;
 grant select, insert on tenancy.api_key_secret to forge_app;
 grant update (ends_at, revoked_at, last_used_at) on tenancy.api_key_secret to forge_app;
 grant update (buckets, max_charge, allowed_networks, prefix) on tenancy.api_key to forge_app;
