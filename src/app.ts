@@ -17,7 +17,9 @@ import {
   type Recovery,
   startRecovery,
 } from './ledger/index.ts'
+import { createMailer, type Mailer } from './mail/index.ts'
 import { auditReceipts, createReceiptReader } from './receipts/index.ts'
+import { createKeyring, type Keyring } from './secrets/index.ts'
 import { networksOf, openTenancy, type Tenancy } from './tenancy/index.ts'
 
 /** The composition root: the only file that constructs. `start.ts` prepares what it is given. */
@@ -30,6 +32,11 @@ export interface AppOptions {
   readonly configPath: string | null
   readonly env: Readonly<Record<string, string | undefined>>
   readonly operatorToken: string
+  /** What keys of the installation are derived from. */
+  readonly masterKey: string
+  readonly mail: { readonly smtpUrl: string | null; readonly from: string }
+  /** Null: as the server listens. */
+  readonly publicUrl: string | null
   /** Networks of proxies that may say for whom they ask; none when left out. */
   readonly trustedProxies?: readonly string[]
   readonly sandboxUrl: () => string | Promise<string>
@@ -155,6 +162,8 @@ interface Parts {
   readonly gateway: Gateway
   readonly recovery: Recovery
   readonly ids: IdSource
+  readonly keyring: Keyring
+  readonly mailer: Mailer
 }
 
 async function buildParts(options: AppOptions): Promise<Parts> {
@@ -184,7 +193,9 @@ async function buildParts(options: AppOptions): Promise<Parts> {
     random: Math.random,
   })
   const recovery = startRecovery({ database, processId, log, recover: (hold) => gateway.recover(hold) })
-  return { pools, writer, accounts, tenancy, catalog, budgets, gateway, recovery, ids }
+  const keyring = createKeyring(options.masterKey, randomBytes)
+  const mailer = createMailer({ ...options.mail, log })
+  return { pools, writer, accounts, tenancy, catalog, budgets, gateway, recovery, ids, keyring, mailer }
 }
 
 /** On top of the patience with requests. A statement that is running may take so long. */
@@ -214,6 +225,7 @@ async function closeParts(parts: Parts, api: Api, patienceMs: number, log: Log):
   await catalog.close()
   await parts.budgets.close()
   await tenancy.close()
+  parts.mailer.close()
   await Promise.all([pools.ledger.close(), pools.app.close(), pools.audit.close()])
 }
 

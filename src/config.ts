@@ -55,6 +55,11 @@ export interface Config {
   /** Null: made once and kept in the data directory, see {@link loadOrCreateSecret}. */
   readonly operatorToken: Secret | null
   readonly masterKey: Secret | null
+  /** Carries a password; null: no mail is sent. */
+  readonly smtpUrl: Secret | null
+  readonly mailFrom: string
+  /** Under which people reach this installation, without a slash at its end; null: as it listens. */
+  readonly publicUrl: string | null
   /** Networks whose `x-forwarded-for` is believed; none unless they are named. */
   readonly trustedProxies: readonly string[]
   readonly processes: number
@@ -78,6 +83,9 @@ const VARIABLES = {
   'redis-url': 'REDIS_URL',
   'operator-token': 'FORGE_OPERATOR_TOKEN',
   'master-key': 'FORGE_MASTER_KEY',
+  'smtp-url': 'FORGE_SMTP_URL',
+  'mail-from': 'FORGE_MAIL_FROM',
+  'public-url': 'FORGE_PUBLIC_URL',
   'trusted-proxies': 'FORGE_TRUSTED_PROXIES',
   processes: 'FORGE_PROCESSES',
   'log-level': 'FORGE_LOG_LEVEL',
@@ -118,6 +126,9 @@ export function readConfig(flags: Flags, env: Environment = environment()): Read
     redisUrl: urlOf(reading, 'redis-url', ['redis:', 'rediss:']),
     operatorToken: secretOf(reading, 'operator-token'),
     masterKey: secretOf(reading, 'master-key'),
+    smtpUrl: urlOf(reading, 'smtp-url', ['smtp:', 'smtps:']),
+    mailFrom: mailFromOf(reading),
+    publicUrl: publicUrlOf(reading),
     trustedProxies: networksOf(reading),
     processes: integerOf(reading, 'processes', 1, 1, PROCESSES_MAX),
     logLevel: logLevelOf(reading),
@@ -189,6 +200,28 @@ function urlOf({ value, fault }: Reading, flag: Flag, protocols: readonly string
   if (!known) fault(flag, `must begin with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`)
   else if (/\s/.test(text)) fault(flag, 'must not contain spaces or line breaks')
   return new Secret(text)
+}
+
+function mailFromOf({ value, fault }: Reading): string {
+  const text = value('mail-from') ?? 'Tokens Forge <tokens-forge@localhost>'
+  if (!/^[^<>\p{Cc}]*<?[^\s<>@]+@[^\s<>@]+>?$/u.test(text))
+    fault('mail-from', 'must be an address, or a name and <an address>')
+  return text
+}
+
+function publicUrlOf({ value, fault }: Reading): string | null {
+  const text = value('public-url')
+  if (text === null) return null
+  const url = URL.canParse(text) ? new URL(text) : null
+  if (
+    url === null ||
+    !/^https?:$/.test(url.protocol) ||
+    url.pathname !== '/' ||
+    url.search !== '' ||
+    url.username !== ''
+  )
+    fault('public-url', 'must be http:// or https:// with a host, and no path')
+  return url === null ? null : url.origin
 }
 
 function secretOf({ value, fault }: Reading, flag: Flag): Secret | null {

@@ -144,12 +144,16 @@ function greet(io: StartIo, greeting: Greeting): void {
 export interface WorkerSetting {
   readonly databaseUrl: string
   readonly operatorToken: string
+  readonly masterKey: string
+  readonly smtpUrl: string | null
   readonly sandboxUrl: string | null
   readonly config: {
     readonly host: string
     readonly port: number
     readonly configPath: string | null
     readonly trustedProxies: readonly string[]
+    readonly mailFrom: string
+    readonly publicUrl: string | null
     readonly logLevel: Config['logLevel']
   }
 }
@@ -165,6 +169,9 @@ async function buildWorker(
     configPath: setting.config.configPath,
     env: environment(),
     operatorToken: setting.operatorToken,
+    masterKey: setting.masterKey,
+    mail: { smtpUrl: setting.smtpUrl, from: setting.config.mailFrom },
+    publicUrl: setting.config.publicUrl,
     trustedProxies: setting.config.trustedProxies,
     sandboxUrl,
     log,
@@ -283,6 +290,7 @@ export async function start(config: Config, io: StartIo, main: string): Promise<
     const operatorToken = (
       config.operatorToken ?? (await loadOrCreateSecret(config.dataDir, 'operator-token'))
     ).reveal()
+    const masterKey = (config.masterKey ?? (await loadOrCreateSecret(config.dataDir, 'master-key'))).reveal()
     const database = await step(io, 'database is up', () => prepareDatabase(config, log, io))
     stack.add(() => database.stop())
     await step(io, 'schema is current', () => migrate(database.url, { dir: MIGRATIONS, log }))
@@ -292,7 +300,13 @@ export async function start(config: Config, io: StartIo, main: string): Promise<
       return `${sandbox.url}/v1`
     }
     stack.add(async () => sandbox?.close())
-    const shared = { databaseUrl: database.url, operatorToken, config }
+    const shared = {
+      databaseUrl: database.url,
+      operatorToken,
+      masterKey,
+      smtpUrl: config.smtpUrl?.reveal() ?? null,
+      config,
+    }
     const app = await step(io, 'gateway is built', () => buildWorker(shared, sandboxUrl, log))
     let closed = false
     stack.add(async () => {

@@ -14,6 +14,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   kernel: [],
   contract: ['kernel'],
   db: ['kernel'],
+  secrets: ['kernel'],
+  mail: ['kernel'],
   protocols: ['kernel'],
   sandbox: ['kernel'],
   ledger: DOMAIN,
@@ -32,6 +34,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const OWNER: Readonly<Record<string, string>> = {
   fastify: 'api',
   pg: 'db',
+  nodemailer: 'mail',
   undici: 'gateway',
   '@smithy/core': 'platforms',
   '@smithy/signature-v4': 'platforms',
