@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
-import { type Api, createApi, type Metric } from './api/index.ts'
+import { type Api, createApi, createTenants, type Metric, type People, TENANT_ROLE } from './api/index.ts'
 import { type BudgetBook, createBudgetStore, openBudgets } from './budgets/index.ts'
 import { type Catalog, loadPriceVersion, openCatalog } from './catalog/index.ts'
 import type { AuditReport, Readiness } from './contract/index.ts'
@@ -67,10 +67,15 @@ export function createLog(level: string): Log {
 
 /** Pools apart: traffic of the console must never make the ledger wait, nor an audit either of them. */
 function openPools(options: AppOptions) {
-  const open = (applicationName: string, max: number, statementTimeoutMs: number): Database =>
+  const open = (
+    applicationName: string,
+    max: number,
+    statementTimeoutMs: number,
+    role = options.role,
+  ): Database =>
     openDatabase({
       connection: options.databaseUrl,
-      role: options.role,
+      role,
       log: options.log,
       applicationName,
       max,
@@ -82,6 +87,7 @@ function openPools(options: AppOptions) {
     ledger: open('forge-ledger', 2, 10_000),
     app: open('forge', 8, 5_000),
     audit: open('forge-audit', 1, 300_000),
+    tenant: open('forge-tenant', 4, 2_000, TENANT_ROLE),
   }
 }
 
@@ -226,7 +232,13 @@ async function closeParts(parts: Parts, api: Api, patienceMs: number, log: Log):
   await parts.budgets.close()
   await tenancy.close()
   parts.mailer.close()
-  await Promise.all([pools.ledger.close(), pools.app.close(), pools.audit.close()])
+  await Promise.all([pools.ledger.close(), pools.app.close(), pools.audit.close(), pools.tenant.close()])
+}
+
+const NOBODY: People = {
+  personOf: async () => null,
+  isSameOrigin: () => false,
+  describe: async () => new Map(),
 }
 
 export async function buildApp(options: AppOptions): Promise<App> {
@@ -234,12 +246,18 @@ export async function buildApp(options: AppOptions): Promise<App> {
   const { pools, writer, accounts, tenancy, catalog, gateway, recovery, ids } = parts
   let leaving = false
   const audit = createAudit(pools.audit)
+  const changed = { clock: systemClock, ids, changed: parts.budgets.drop }
   const api = createApi({
     database: pools.app,
     tenancy,
+    keys: tenancy,
+    people: NOBODY,
+    tenants: createTenants({ pool: pools.tenant, tenancy, ...changed }),
+    publicUrl: options.publicUrl ?? 'http://127.0.0.1:8700',
+    mailer: parts.mailer,
     catalog,
     ledger: { writer, accounts },
-    budgets: createBudgetStore({ database: pools.app, clock: systemClock, ids, changed: parts.budgets.drop }),
+    budgets: createBudgetStore({ database: pools.app, ...changed }),
     receipts: createReceiptReader(pools.app),
     gateway,
     operatorToken: options.operatorToken,

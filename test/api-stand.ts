@@ -3,19 +3,28 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { type Api, type ApiDeps, createApi } from '../src/api/index.ts'
+import {
+  type Api,
+  type ApiDeps,
+  createApi,
+  createTenants,
+  type Person,
+  TENANT_ROLE,
+} from '../src/api/index.ts'
 import { createBudgetStore } from '../src/budgets/index.ts'
 import { openCatalog } from '../src/catalog/index.ts'
-import { type Database, listen } from '../src/db/index.ts'
+import { type Database, listen, openDatabase } from '../src/db/index.ts'
 import { createIdSource, type IdSource, silentLog, systemClock } from '../src/kernel/index.ts'
 import { auditLedger, createAccountBook, createLedgerWriter, type LedgerWriter } from '../src/ledger/index.ts'
+import { createMailer } from '../src/mail/index.ts'
 import { createReceiptReader } from '../src/receipts/index.ts'
 import { NO_NETWORKS, openTenancy, type Tenancy } from '../src/tenancy/index.ts'
 import { testDatabase } from './database.ts'
 
 /**
  * The management API over real parts, listening on a free port. Only the gateway is a plain stand-in: it owns /v1/ and
- * answers `gateway`, since none of the tests that use this are about it.
+ * answers `gateway`, since none of the tests that use this are about it. How people sign in is another story, too (src/identity):
+ * here a cookie names somebody.
  */
 export interface ApiStand {
   readonly api: Api
@@ -26,8 +35,11 @@ export interface ApiStand {
   readonly writer: LedgerWriter
   readonly app: Database
   readonly owner: Database
+  readonly databaseUrl: string
   readonly ids: IdSource
   call(method: string, path: string, more?: CallOptions): Promise<Answer>
+  /** Somebody who is signed in, with the cookie that says so. */
+  person(more?: Partial<Person>): Person & { readonly cookie: string }
   /** An organization with one project and one key. */
   customer(name: string): Promise<Customer>
 }
@@ -35,6 +47,8 @@ export interface ApiStand {
 export interface CallOptions {
   /** The operator token when left out; null for none. */
   readonly token?: string | null
+  /** Sent as a page of the installation sends it, without a token. */
+  readonly cookie?: string
   readonly body?: unknown
   readonly headers?: Record<string, string>
 }
@@ -92,11 +106,12 @@ async function call(
   path: string,
   more: CallOptions = {},
 ): Promise<Answer> {
-  const token = more.token === undefined ? operator : more.token
+  const token = more.token === undefined && more.cookie === undefined ? operator : (more.token ?? null)
   const response = await fetch(url + path, {
     method,
     headers: {
       ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+      ...(more.cookie === undefined ? {} : { cookie: more.cookie, 'sec-fetch-site': 'same-origin' }),
       ...(more.body === undefined ? {} : { 'content-type': 'application/json' }),
       ...more.headers,
     },
@@ -112,7 +127,7 @@ export async function startApi(
   t: Pick<TestContext, 'after'>,
   override: Partial<ApiDeps> = {},
 ): Promise<ApiStand> {
-  const { app, database: owner } = await testDatabase(t as TestContext)
+  const { app, database: owner, url: databaseUrl } = await testDatabase(t as TestContext)
   const ids = createIdSource(systemClock.nowMs, randomBytes)
   const operator = `op-${randomBytes(12).toString('hex')}`
   const home = await mkdtemp(join(tmpdir(), 'forge-api-'))
@@ -122,12 +137,25 @@ export async function startApi(
   const catalog = await openCatalog({ ...parts, configPath, env: {}, sandboxUrl: () => 'http://127.0.0.1:9' })
   const tenancy = await openTenancy({ ...parts, listen, randomBytes })
   const writer = createLedgerWriter({ database: app, processId: ids.uuid(), log: silentLog })
+  const people = new Map<string, Person>()
+  const pool = openDatabase({ connection: databaseUrl, role: TENANT_ROLE, log: silentLog, max: 4 })
+  const budgets = { clock: systemClock, ids, changed: () => {} }
   const api = createApi({
     ...parts,
     tenancy,
+    keys: tenancy,
+    people: {
+      personOf: async ({ headers }) => people.get(headers.cookie ?? '') ?? null,
+      isSameOrigin: ({ headers }) => headers['sec-fetch-site'] === 'same-origin',
+      describe: async (wanted) =>
+        new Map([...people.values()].filter(({ id }) => wanted.includes(id)).map((one) => [one.id, one])),
+    },
+    tenants: createTenants({ pool, tenancy, ...budgets }),
+    publicUrl: 'https://forge.test',
+    mailer: createMailer({ smtpUrl: null, from: 'forge@stand.test', log: silentLog }),
     catalog,
     ledger: { writer, accounts: createAccountBook(app) },
-    budgets: createBudgetStore({ database: app, clock: systemClock, ids, changed: () => {} }),
+    budgets: createBudgetStore({ database: app, ...budgets }),
     receipts: createReceiptReader(app),
     gateway: {
       owns: (_method, path) => path.startsWith('/v1/'),
@@ -156,7 +184,7 @@ export async function startApi(
   const { port } = await api.listen({ host: '127.0.0.1', port: 0 })
   t.after(async () => {
     await api.close(1_000)
-    await Promise.all([tenancy.close(), catalog.close(), writer.drain()])
+    await Promise.all([tenancy.close(), catalog.close(), writer.drain(), pool.close()])
     await rm(home, { recursive: true, force: true })
   })
   const url = `http://127.0.0.1:${port}`
@@ -170,8 +198,23 @@ export async function startApi(
     writer,
     app,
     owner,
+    databaseUrl,
     ids,
     call: ask,
+    person(more = {}) {
+      const id = ids.uuid()
+      const cookie = `person=${id}`
+      const person: Person = {
+        id,
+        email: `${id}@stand.test`,
+        emailVerified: true,
+        name: 'Somebody',
+        operatorRole: null,
+        ...more,
+      }
+      people.set(cookie, person)
+      return { ...person, cookie }
+    },
     async customer(name) {
       const org = (await ask('POST', '/api/v1/organizations', { body: { name } })).json
       const project = (await ask('POST', '/api/v1/projects', { body: { organization: org.id, name } })).json

@@ -25,7 +25,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   receipts: DOMAIN,
   platforms: ['kernel', 'contract', 'protocols', 'catalog'],
   gateway: [...DOMAIN, 'protocols', 'platforms', 'ledger', 'budgets', 'tenancy', 'catalog', 'receipts'],
-  api: [...DOMAIN, 'ledger', 'budgets', 'tenancy', 'catalog', 'receipts', 'gateway'],
+  api: [...DOMAIN, 'mail', 'ledger', 'budgets', 'tenancy', 'catalog', 'receipts', 'gateway'],
   client: ['kernel', 'contract'],
   cli: ['kernel', 'contract', 'client'],
 }

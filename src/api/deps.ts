@@ -5,16 +5,25 @@ import type { AuditReport, Readiness, Receipt } from '../contract/index.ts'
 import type { Database } from '../db/index.ts'
 import type { Clock, IdSource, Log, Nano, Uuid } from '../kernel/index.ts'
 import type { AccountBook, LedgerWriter } from '../ledger/index.ts'
-import type { NetworkSet, Tenancy } from '../tenancy/index.ts'
+import type { Mailer } from '../mail/index.ts'
+import type { NetworkSet, Tenancy, TenancyTables } from '../tenancy/index.ts'
+import type { People } from './people.ts'
 
 /** What the API is given by the composition root. It constructs none of it and closes none of it. */
 export interface ApiDeps {
   readonly database: Database
-  readonly tenancy: Tenancy
+  readonly tenancy: TenancyTables
+  readonly keys: Pick<Tenancy, 'findKey' | 'touch'>
   readonly catalog: { snapshot(): CatalogSnapshot }
   readonly ledger: { readonly writer: Pick<LedgerWriter, 'submit'>; readonly accounts: AccountBook }
   readonly budgets: BudgetStore
   readonly receipts: ReceiptReader
+  readonly people: People
+  /** What reads and writes for customers: the same over a role that sees these organizations only. */
+  tenants(orgIds: readonly Uuid[]): TenantDeps
+  /** How people reach this installation, without a slash at the end. */
+  readonly publicUrl: string
+  readonly mailer: Mailer
   readonly gateway: Gateway
   readonly operatorToken: string
   /** Whose word on where a request comes from is taken. */
@@ -29,6 +38,8 @@ export interface ApiDeps {
   /** Shown in /openapi.json. */
   readonly version: string
 }
+
+export type TenantDeps = Pick<ApiDeps, 'database' | 'tenancy' | 'budgets' | 'receipts'>
 
 /** Serves its own paths on the same port, before and without the HTTP framework. */
 export interface Gateway {

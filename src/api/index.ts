@@ -1,3 +1,5 @@
 export type * from './deps.ts'
 export { openApiDocument } from './openapi.ts'
+export type { People, Person } from './people.ts'
 export { type Api, createApi, type ListenOptions } from './server.ts'
+export { createTenants, TENANT_ROLE } from './tenants.ts'

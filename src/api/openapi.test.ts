@@ -91,6 +91,8 @@ test('what is served is what is described: every operation answers, and as its s
 
   const bodies: Readonly<Record<string, object>> = {
     createOrganization: { name: 'n' },
+    changeOrganization: { time_zone: 'Asia/Shanghai' },
+    createInvitation: { organization: a.org, email: 'new@stand.test', role: 'viewer' },
     createProject: { organization: a.org, name: 'n' },
     createKey: { project: a.project },
     changeKey: { label: 'renamed' },
@@ -103,6 +105,8 @@ test('what is served is what is described: every operation answers, and as its s
   }
   const queries: Readonly<Record<string, string>> = {
     getBalances: `?organization=${a.org}`,
+    listMembers: `?organization=${a.org}`,
+    listInvitations: `?organization=${a.org}`,
     listLedgerEntries: `?organization=${a.org}&bucket=rmb`,
   }
   const budget = { scope: 'project', scope_id: a.project, bucket: 'credit', amount: '1' }
@@ -112,10 +116,22 @@ test('what is served is what is described: every operation answers, and as its s
     getBudget: id,
     changeBudget: id,
     endBudget: id,
+    getOrganization: a.org,
+    changeOrganization: a.org,
   }
   const secret = (await stand.call('GET', `/api/v1/keys/${a.keyId}`)).json.secrets[0].id
   // These need what no operation makes (requests that were served, a one-time code); they have tests of their own.
-  const elsewhere = new Set(['getReceipt', 'getRun', 'openOperatorLink'])
+  const elsewhere = new Set([
+    'getReceipt',
+    'getRun',
+    'openOperatorLink',
+    'getMe',
+    'changeMember',
+    'removeMember',
+    'leaveOrganization',
+    'acceptInvitation',
+    'revokeInvitation',
+  ])
   for (const operation of OPERATIONS.filter(({ id }) => !elsewhere.has(id))) {
     const id = operation.path.startsWith('/api/v1/projects/') ? a.project : a.keyId
     // What a key cannot come back from is done to another one.

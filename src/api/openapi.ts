@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import {
   apiKeySchema,
+  auditEventSchema,
   auditSchema,
   balancesSchema,
   budgetSchema,
@@ -8,7 +9,9 @@ import {
   ERRORS,
   type ErrorCode,
   grantSchema,
+  invitationSchema,
   ledgerEntrySchema,
+  memberSchema,
   modelSchema,
   organizationSchema,
   priceSchema,
@@ -41,6 +44,9 @@ const NAMED = {
   CreatedApiKey: createdApiKeySchema,
   Grant: grantSchema,
   Budget: budgetSchema,
+  Member: memberSchema,
+  Invitation: invitationSchema,
+  AuditEvent: auditEventSchema,
   Audit: auditSchema,
   Readiness: readinessSchema,
   Problem: problemSchema,
@@ -49,6 +55,8 @@ const NAMED = {
 /** Before an operation looks at anything, these can end a request. */
 const ALWAYS: readonly ErrorCode[] = ['internal_error', 'ledger_unavailable']
 const WITH_CREDENTIAL: readonly ErrorCode[] = ['invalid_api_key', 'api_key_paused', 'forbidden']
+/** Changes that are asked for with a session. */
+const WITH_SESSION: readonly ErrorCode[] = ['csrf']
 const WITH_INPUT: readonly ErrorCode[] = ['invalid_parameter']
 const WITH_BODY: readonly ErrorCode[] = ['invalid_json', 'body_too_large', 'unsupported_encoding']
 
@@ -57,6 +65,17 @@ const SECURITY: Readonly<Record<Caller['kind'], readonly string[]>> = {
   anyone: [],
   operator: ['bearer'],
   key: ['bearer', 'api_key', 'google_api_key'],
+  person: ['session'],
+}
+
+const READERS: Readonly<Record<Caller['kind'], (operation: Operation) => string>> = {
+  anyone: () => 'anyone',
+  operator: () => 'operator',
+  key: () => 'an API key, for its own project',
+  person: ({ permission }) =>
+    permission === 'signed_in'
+      ? 'whoever is signed in'
+      : `whoever is signed in and has \`${permission}\` in the organization`,
 }
 
 function faultsOf(operation: Operation): readonly ErrorCode[] {
@@ -64,6 +83,7 @@ function faultsOf(operation: Operation): readonly ErrorCode[] {
   return [
     ...new Set<ErrorCode>([
       ...(open ? [] : WITH_CREDENTIAL),
+      ...(operation.permission === undefined || operation.method === 'GET' ? [] : WITH_SESSION),
       ...WITH_INPUT,
       ...(operation.body === null ? [] : WITH_BODY),
       ...operation.faults,
@@ -145,14 +165,16 @@ function describe(operation: Operation, schemas: Schemas): JsonSchema {
     description: operation.summary,
     content: { [operation.contentType ?? 'application/json']: { schema: schemas.of(operation.response) } },
   }
-  const readers = operation.callers
-    .map((kind) => (kind === 'key' ? 'an API key, for its own project' : kind))
-    .join(', ')
+  const kinds: ReadonlyArray<Caller['kind']> = [
+    ...operation.callers,
+    ...(operation.permission === undefined ? [] : (['person'] as const)),
+  ]
+  const readers = kinds.map((kind) => READERS[kind](operation)).join(', ')
   return {
     operationId: operation.id,
     summary: operation.summary,
     description: `Callers: ${readers}.`,
-    security: [...new Set(operation.callers.flatMap((kind) => SECURITY[kind]))].map((scheme) => ({
+    security: [...new Set(kinds.flatMap((kind) => SECURITY[kind]))].map((scheme) => ({
       [scheme]: [],
     })),
     parameters: [
@@ -199,6 +221,12 @@ export function openApiDocument(version: string, operations: readonly Operation[
       securitySchemes: {
         bearer: { type: 'http', scheme: 'bearer', description: 'the operator token or an API key' },
         api_key: { type: 'apiKey', in: 'header', name: 'x-api-key' },
+        session: {
+          type: 'apiKey',
+          in: 'cookie',
+          name: '__Host-tf_session',
+          description: 'of a person who signed in',
+        },
         google_api_key: { type: 'apiKey', in: 'header', name: 'x-goog-api-key' },
       },
     },

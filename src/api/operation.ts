@@ -1,9 +1,10 @@
 import type { Readable } from 'node:stream'
 import type { z } from 'zod'
-import type { ErrorCode } from '../contract/index.ts'
+import type { ErrorCode, Permission, Role } from '../contract/index.ts'
 import type { Uuid } from '../kernel/index.ts'
 import type { Actor, ApiKeyRecord } from '../tenancy/index.ts'
 import type { ApiDeps } from './deps.ts'
+import type { Person } from './people.ts'
 
 /**
  * An operation declares everything about itself: who may call it, what it takes and answers. The routes, the checks and
@@ -12,7 +13,10 @@ import type { ApiDeps } from './deps.ts'
 
 export type Caller =
   | { readonly kind: 'anyone' }
-  | { readonly kind: 'operator' }
+  /** Null: by the token, which operators have between them. */
+  | { readonly kind: 'operator'; readonly person: Person | null }
+  /** `roles`: of the organizations in which the person may do what is asked. */
+  | { readonly kind: 'person'; readonly person: Person; readonly roles: ReadonlyMap<Uuid, Role> }
   | { readonly kind: 'key'; readonly key: ApiKeyRecord }
 
 export interface Call<P, Q, B> {
@@ -41,7 +45,10 @@ export interface OperationSpec<
   /** With `{name}` for each member of `params`. */
   readonly path: string
   readonly summary: string
-  readonly callers: readonly Caller['kind'][]
+  /** People are no callers of their own accord: see `permission`. */
+  readonly callers: ReadonlyArray<Exclude<Caller['kind'], 'person'>>
+  /** What people need of an organization to call it for that organization. Left out: no people but operators. */
+  readonly permission?: Permission | 'signed_in'
   readonly params: P
   readonly query: Q
   readonly body: B

@@ -5,6 +5,7 @@ import { formatId, isArray, isObject, type Json, parseId, parseJson, type Uuid }
 import { type Actor, senderAddress } from '../tenancy/index.ts'
 import { type Authenticate, createAuthenticate } from './caller.ts'
 import type { ApiDeps } from './deps.ts'
+import { fenced } from './fence.ts'
 import { idempotencyKeyOf, type Outcome, once } from './once.ts'
 import { openApiDocument } from './openapi.ts'
 import type { Caller, Operation } from './operation.ts'
@@ -54,9 +55,9 @@ async function admit(
   request: FastifyRequest,
 ): Promise<Caller> {
   if (operation.callers.includes('anyone')) return { kind: 'anyone' }
-  const caller = await authenticate(request.raw)
+  const caller = await authenticate(request.raw, operation)
   if ('code' in caller) throw new FaultError(caller)
-  if (!operation.callers.includes(caller.kind))
+  if (caller.kind !== 'person' && !operation.callers.includes(caller.kind))
     throw new FaultError(fault('forbidden', 'This needs the operator token.'))
   return caller
 }
@@ -80,8 +81,9 @@ function addOperation(
       const body = operation.body === null ? null : checked('body', operation.body, request.body)
       const caller = callers.get(request) ?? { kind: 'anyone' }
       const by = actorOf(deps, caller, request)
+      const own = fenced(deps, operation, caller)
       const run = async (newId: Uuid): Promise<Outcome> => {
-        const answer = await operation.run({ deps, caller, by, newId, params, query, body })
+        const answer = await operation.run({ deps: own, caller, by, newId, params, query, body })
         return { status: operation.status(answer), answer }
       }
       const key = operation.method === 'POST' ? idempotencyKeyOf(request.headers) : null
@@ -96,14 +98,19 @@ function addOperation(
   })
 }
 
-/** Operators have one token between them, so where it was used from is all that tells them apart. */
+/** Operators may use one token between them; where it was used from is then all that tells them apart. */
 function actorOf(deps: ApiDeps, caller: Caller, request: FastifyRequest): Actor {
   return {
     kind: caller.kind === 'anyone' ? 'system' : caller.kind,
-    id: caller.kind === 'key' ? caller.key.id : null,
+    id: idOfCaller(caller),
     requestId: parseId('req', request.id),
     address: senderAddress(request.raw, deps.trustedProxies),
   }
+}
+
+function idOfCaller(caller: Caller): Uuid | null {
+  if (caller.kind === 'key') return caller.key.id
+  return caller.kind === 'anyone' ? null : (caller.person?.id ?? null)
 }
 
 const callers = new WeakMap<FastifyRequest, Caller>()
@@ -211,7 +218,12 @@ export function createRoutes(
     metrics: async () => [...(await deps.metrics()), answeredMetric(answered)],
   }
   addHooks(app, deps, answered)
-  const authenticate = createAuthenticate(deps.operatorToken, deps.tenancy, deps.trustedProxies)
+  const authenticate = createAuthenticate(
+    deps.operatorToken,
+    { ...deps.keys, membershipsOf: deps.tenancy.membershipsOf },
+    deps.people,
+    deps.trustedProxies,
+  )
   for (const operation of OPERATIONS) addOperation(app, counting, authenticate, operation)
   const document = openApiDocument(deps.version)
   app.get('/openapi.json', async () => document)

@@ -38,6 +38,12 @@ export async function scopeOf(
     if (projectId !== null && projectId !== own.projectId) throw notFound()
     return { orgId: own.orgId, projectId: own.projectId }
   }
+  // One organization is meant when there is only one; of several, all are listed.
+  if (caller.kind === 'person') {
+    if (orgId !== null && !caller.roles.has(orgId)) throw notFound()
+    const [only] = caller.roles.size === 1 ? [...caller.roles.keys()] : []
+    if (projectId === null) return { orgId: orgId ?? only ?? null, projectId: null }
+  }
   if (projectId !== null) {
     const project = await deps.tenancy.getProject(projectId)
     if (project === null || (orgId !== null && project.orgId !== orgId)) throw notFound()
@@ -47,7 +53,7 @@ export async function scopeOf(
   return { orgId, projectId: null }
 }
 
-/** One organization: a key's own; an operator must name it. */
+/** One organization: a key's own, a person's only one; others must name it. */
 export async function organizationOf(
   deps: ApiDeps,
   caller: Caller,
@@ -56,7 +62,13 @@ export async function organizationOf(
   const { orgId } = await scopeOf(deps, caller, { organization: asked })
   if (orgId === null)
     throw new InvalidRequest('query', [
-      { field: 'organization', message: 'is required with the operator token' },
+      {
+        field: 'organization',
+        message:
+          caller.kind === 'person'
+            ? 'is required: you belong to several'
+            : 'is required with the operator token',
+      },
     ])
   return orgId
 }

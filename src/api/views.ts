@@ -69,6 +69,9 @@ const OBJECT_PREFIX: Readonly<Record<string, IdPrefix>> = {
   organization: 'org',
   project: 'prj',
   key: 'key',
+  person: 'usr',
+  invitation: 'inv',
+  budget: 'bud',
 }
 
 export function auditEventView(event: AuditEvent): AuditEventView {
@@ -77,7 +80,10 @@ export function auditEventView(event: AuditEvent): AuditEventView {
     id: String(event.seq),
     at: event.at.toISOString(),
     organization: event.orgId === null ? null : formatId('org', event.orgId),
-    actor: { kind: event.actorKind, id: event.actorId === null ? null : formatId('key', event.actorId) },
+    actor: {
+      kind: event.actorKind,
+      id: event.actorId === null ? null : formatId(event.actorKind === 'key' ? 'key' : 'usr', event.actorId),
+    },
     action: event.action,
     object: {
       kind: event.objectKind,

@@ -1,4 +1,10 @@
 export { type BudgetAt, type BudgetBook, openBudgets, type Spending } from './book.ts'
 export type { Budget, BudgetState, Window } from './records.ts'
-export { type BudgetFilter, type BudgetStore, createBudgetStore, type NewBudget } from './store.ts'
+export {
+  type BudgetFilter,
+  type BudgetStore,
+  type BudgetStoreOptions,
+  createBudgetStore,
+  type NewBudget,
+} from './store.ts'
 export { windowOf } from './windows.ts'

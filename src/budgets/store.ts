@@ -1,5 +1,5 @@
-import type { BudgetScope } from '../contract/index.ts'
-import { type Database, isUniqueViolation } from '../db/index.ts'
+import type { AuditActor, BudgetScope } from '../contract/index.ts'
+import { type Database, isUniqueViolation, type Queryable } from '../db/index.ts'
 import { type Clock, type IdSource, isoTime, type Nano, type Uuid } from '../kernel/index.ts'
 import {
   BUDGET_COLUMNS,
@@ -13,9 +13,16 @@ import { windowOf } from './windows.ts'
 
 /** Budgets as rows: every write is one of the ledger's functions, which keep the history. */
 
+/** Who asks, for the history and the log of changes. */
+export interface BudgetActor {
+  readonly kind: AuditActor
+  readonly id: Uuid | null
+  readonly requestId: Uuid | null
+  readonly address: string | null
+}
+
 export interface NewBudget extends Omit<Budget, 'id' | 'createdAtMs' | 'endedAtMs'> {
-  /** Who asks for it, for the history. */
-  readonly by: string
+  readonly by: BudgetActor
 }
 
 export interface BudgetFilter {
@@ -35,7 +42,12 @@ export interface BudgetStore {
   /** `conflict` when another one of the new kind is in force. */
   change(
     of: { readonly orgId: Uuid; readonly id: Uuid },
-    to: { readonly amountNano?: Nano; readonly hard?: boolean; readonly end?: true; readonly by: string },
+    to: {
+      readonly amountNano?: Nano
+      readonly hard?: boolean
+      readonly end?: true
+      readonly by: BudgetActor
+    },
   ): Promise<'done' | 'ended' | 'conflict'>
   get(id: Uuid, seenBy?: BudgetFilter['seenBy']): Promise<BudgetState | null>
   /** Newest first. */
@@ -92,6 +104,18 @@ async function withUse(
   }))
 }
 
+/** The event is written by a trigger, in the transaction of the change; this tells it whom to name. */
+function attributed<T>(
+  database: Database,
+  by: BudgetActor,
+  change: (tx: Queryable, by: string) => Promise<T>,
+) {
+  return database.tx(async (tx) => {
+    await tx.query(`select set_config('forge.actor', $1, true)`, [JSON.stringify(by)])
+    return change(tx, by.id === null ? by.kind : `${by.kind}:${by.id}`)
+  })
+}
+
 export function createBudgetStore({ database, clock, ids, changed }: BudgetStoreOptions): BudgetStore {
   const states = (rows: readonly ZonedRow[]) => withUse(database, clock.nowMs(), rows)
 
@@ -106,18 +130,20 @@ export function createBudgetStore({ database, clock, ids, changed }: BudgetStore
     async make(input) {
       const id = ids.uuid()
       try {
-        await database.query('select ledger.make_budget($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)', [
-          input.orgId,
-          id,
-          input.bucket,
-          input.currency,
-          input.scope,
-          input.scopeId,
-          input.period,
-          input.amountNano,
-          input.hard,
-          input.by,
-        ])
+        await attributed(database, input.by, (tx, by) =>
+          tx.query('select ledger.make_budget($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)', [
+            input.orgId,
+            id,
+            input.bucket,
+            input.currency,
+            input.scope,
+            input.scopeId,
+            input.period,
+            input.amountNano,
+            input.hard,
+            by,
+          ]),
+        )
       } catch (thrown) {
         if (isUniqueViolation(thrown)) return null
         throw thrown
@@ -127,9 +153,15 @@ export function createBudgetStore({ database, clock, ids, changed }: BudgetStore
     },
     async change({ orgId, id }, to) {
       try {
-        const { done } = await database.one<{ done: boolean }>(
-          'select ledger.change_budget($1, $2, $3, $4, $5, $6) as done',
-          [orgId, id, to.amountNano ?? null, to.hard ?? null, to.end ?? false, to.by],
+        const { done } = await attributed(database, to.by, (tx, by) =>
+          tx.one<{ done: boolean }>('select ledger.change_budget($1, $2, $3, $4, $5, $6) as done', [
+            orgId,
+            id,
+            to.amountNano ?? null,
+            to.hard ?? null,
+            to.end ?? false,
+            by,
+          ]),
         )
         changed(orgId)
         return done ? 'done' : 'ended'

@@ -1,5 +1,6 @@
 import type { z } from 'zod'
 import {
+  type AcceptInvitation,
   type ApiKeyChange,
   apiKeyPageSchema,
   apiKeySchema,
@@ -9,18 +10,25 @@ import {
   balancesSchema,
   budgetSchema,
   createdApiKeySchema,
+  createdInvitationSchema,
   grantSchema,
+  invitationSchema,
   type KeyRotation,
   keyAccessSchema,
   ledgerEntrySchema,
   listOf,
+  type MemberChange,
+  memberSchema,
+  meSchema,
   modelSchema,
   type NewApiKey,
   type NewBudget,
   type NewGrant,
+  type NewInvitation,
   type NewOrganization,
   type NewProject,
   type NewRun,
+  type OrganizationChange,
   organizationSchema,
   type ProjectChange,
   problemSchema,
@@ -162,6 +170,27 @@ export function createClient(options: ClientOptions) {
       request(listOf(organizationSchema), 'GET', '/api/v1/organizations', { query }),
     createOrganization: (body: NewOrganization) =>
       request(organizationSchema, 'POST', '/api/v1/organizations', { body }),
+    getOrganization: (id: string) => request(organizationSchema, 'GET', `/api/v1/organizations/${part(id)}`),
+    changeOrganization: (id: string, body: OrganizationChange) =>
+      request(organizationSchema, 'PATCH', `/api/v1/organizations/${part(id)}`, { body }),
+    getMe: () => request(meSchema, 'GET', '/api/v1/me'),
+    listMembers: (query: Query = {}) => request(listOf(memberSchema), 'GET', '/api/v1/members', { query }),
+    changeMember: (organization: string, person: string, body: MemberChange) =>
+      request(memberSchema, 'PATCH', `/api/v1/organizations/${part(organization)}/members/${part(person)}`, {
+        body,
+      }),
+    removeMember: (organization: string, person: string) =>
+      request(memberSchema, 'DELETE', `/api/v1/organizations/${part(organization)}/members/${part(person)}`),
+    leaveOrganization: (organization: string) =>
+      request(memberSchema, 'POST', `/api/v1/organizations/${part(organization)}/leave`),
+    listInvitations: (query: Query = {}) =>
+      request(listOf(invitationSchema), 'GET', '/api/v1/invitations', { query }),
+    createInvitation: (body: NewInvitation) =>
+      request(createdInvitationSchema, 'POST', '/api/v1/invitations', { body }),
+    acceptInvitation: (body: AcceptInvitation) =>
+      request(memberSchema, 'POST', '/api/v1/invitations/accept', { body }),
+    revokeInvitation: (id: string) => request(invitationSchema, 'DELETE', `/api/v1/invitations/${part(id)}`),
+    getProject: (id: string) => request(projectSchema, 'GET', `/api/v1/projects/${part(id)}`),
     listProjects: (query: Query = {}) => request(listOf(projectSchema), 'GET', '/api/v1/projects', { query }),
     createProject: (body: NewProject) => request(projectSchema, 'POST', '/api/v1/projects', { body }),
     listKeys: (query: Query = {}) => request(listOf(apiKeySchema), 'GET', '/api/v1/keys', { query }),

@@ -81,6 +81,20 @@ export const ERRORS = {
     hint: 'Call from one of the allowed networks of the key, or widen them.',
     retry: false,
   },
+  scope_exceeds_creator: {
+    status: 403,
+    owner: 'project',
+    title: 'Nobody can give more than they have',
+    hint: 'Ask an owner of the organization, or give a lesser role.',
+    retry: false,
+  },
+  csrf: {
+    status: 403,
+    owner: 'client',
+    title: 'The request was made by another site',
+    hint: 'Send changes from the pages of this installation; software uses an API key or the operator token instead of a session.',
+    retry: false,
+  },
   model_not_allowed: {
     status: 403,
     owner: 'project',

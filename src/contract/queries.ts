@@ -46,8 +46,13 @@ const auditFilter = {
   organization: organizationId.optional(),
   actor: z.enum(AUDIT_ACTORS).optional(),
   key: keyId.optional().describe('changes made with this API key'),
+  person: z.string().optional().describe('usr_…: changes made by this person'),
   action: z.string().max(64).optional(),
-  object: z.string().max(64).optional().describe('org_…, prj_…, key_… or the UUID of a grant'),
+  object: z
+    .string()
+    .max(64)
+    .optional()
+    .describe('org_…, prj_…, key_…, usr_…, inv_…, bud_… or the UUID of a grant'),
   since: z.iso.datetime({ offset: true }).optional(),
   until: z.iso.datetime({ offset: true }).optional(),
 }

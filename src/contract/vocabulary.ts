@@ -34,8 +34,8 @@ export type KeyState = (typeof KEY_STATES)[number]
 export const PROJECT_STATES = ['active', 'paused'] as const
 export type ProjectState = (typeof PROJECT_STATES)[number]
 
-/** Who changes something: the operator, a customer's software, or the installation itself. */
-export const AUDIT_ACTORS = ['operator', 'key', 'system'] as const
+/** Who changes something: an operator, one of a customer's people, its software, or the installation itself. */
+export const AUDIT_ACTORS = ['operator', 'person', 'key', 'system'] as const
 export type AuditActor = (typeof AUDIT_ACTORS)[number]
 
 export const RECEIPT_STATUSES = [

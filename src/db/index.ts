@@ -1,3 +1,4 @@
+export { bindDatabase } from './bound.ts'
 export { type Condition, conditions, instant } from './conditions.ts'
 export type { DedicatedConnection, Queryable, Row, Statement } from './connection.ts'
 export { type EmbeddedDatabase, type EmbeddedOptions, startEmbedded } from './embedded.ts'

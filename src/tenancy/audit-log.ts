@@ -6,7 +6,7 @@ import type { Json, Uuid } from '../kernel/index.ts'
 
 export interface Actor {
   readonly kind: AuditActor
-  /** Of the API key; operators have one token between them. */
+  /** Of the API key or person; null for the operator token, which operators have between them. */
   readonly id: Uuid | null
   readonly requestId: Uuid | null
   readonly address: string | null

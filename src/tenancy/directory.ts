@@ -23,6 +23,11 @@ export interface NewProject {
   readonly name: string
 }
 
+export interface OrganizationChange {
+  readonly name?: string
+  readonly timeZone?: string
+}
+
 export interface ProjectChange {
   readonly name?: string
   readonly state?: ProjectState
@@ -30,6 +35,8 @@ export interface ProjectChange {
 
 export interface Directory extends KeyBook {
   createOrganization(input: NewOrganization, by?: Actor): Promise<Organization>
+  /** Null when there is no such organization. */
+  changeOrganization(id: Uuid, change: OrganizationChange, by?: Actor): Promise<Organization | null>
   /** Null when there is no such organization. */
   createProject(input: NewProject, by?: Actor): Promise<Project | null>
   /** Null when there is no such project. */
@@ -79,8 +86,11 @@ export function createDirectory(parts: DirectoryParts): Directory {
 }
 
 function organizations({ database, ids }: DirectoryParts) {
-  const find = (from: Queryable, id: Uuid) =>
-    from.maybeOne<OrganizationRow>(`select ${ORGANIZATION} from tenancy.organization where id = $1`, [id])
+  const find = (from: Queryable, id: Uuid, lock = '') =>
+    from.maybeOne<OrganizationRow>(`select ${ORGANIZATION} from tenancy.organization where id = $1 ${lock}`, [
+      id,
+    ])
+  const told = ({ name, time_zone }: OrganizationRow): Json => ({ name, time_zone })
 
   return {
     createOrganization(input: NewOrganization, by: Actor = SYSTEM): Promise<Organization> {
@@ -93,15 +103,37 @@ function organizations({ database, ids }: DirectoryParts) {
         )
         const row = made ?? (await find(tx, id))
         assert(row !== null, 'an organization that was just made is there')
-        const after = { name: row.name, time_zone: row.time_zone }
         if (made !== null)
           await recordEvent(tx, by, {
             orgId: id,
             action: 'organization.create',
             objectKind: 'organization',
             objectId: id,
-            after,
+            after: told(row),
           })
+        return organizationOf(row)
+      })
+    },
+    changeOrganization(
+      id: Uuid,
+      change: OrganizationChange,
+      by: Actor = SYSTEM,
+    ): Promise<Organization | null> {
+      return database.tx(async (tx) => {
+        const old = await find(tx, id, 'for no key update')
+        if (old === null) return null
+        const row = await tx.one<OrganizationRow>(
+          `update tenancy.organization set name = $2, time_zone = $3 where id = $1 returning ${ORGANIZATION}`,
+          [id, change.name ?? old.name, change.timeZone ?? old.time_zone],
+        )
+        await recordEvent(tx, by, {
+          orgId: id,
+          action: 'organization.change',
+          objectKind: 'organization',
+          objectId: id,
+          before: told(old),
+          after: told(row),
+        })
         return organizationOf(row)
       })
     },

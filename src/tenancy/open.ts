@@ -3,11 +3,13 @@ import type { Database, Listener, listen as listenFactory } from '../db/index.ts
 import type { Clock, IdSource, Log, Uuid } from '../kernel/index.ts'
 import { hashApiKey, looksLikeApiKey } from './api-key.ts'
 import { type Actor, type AuditEvent, type EventFilter, listEvents, recordEvent } from './audit-log.ts'
-import { createDirectory, type Directory } from './directory.ts'
-import { createKeyCache, type KeyCacheOptions } from './key-cache.ts'
+import { createDirectory, type Directory, type DirectoryParts } from './directory.ts'
+import { createInvitations, type Invitations } from './invitations.ts'
+import { createKeyCache, type KeyCache, type KeyCacheOptions } from './key-cache.ts'
 import type { StoredKeyState } from './key-row.ts'
 import type { KeyChanged } from './keys.ts'
 import { createLastUsed } from './last-used.ts'
+import { createMemberBook, type MemberBook } from './members.ts'
 import type { ApiKeyRecord } from './records.ts'
 import { createRunBook, type RunBook } from './runs.ts'
 
@@ -22,8 +24,21 @@ export interface TenancyOptions {
   readonly cache?: Pick<KeyCacheOptions, 'knownMax' | 'unknownMax' | 'unknownForMs' | 'refreshAfterMs'>
 }
 
-export interface Tenancy extends Omit<Directory, 'keyByDigest'> {
+/** The tables as functions, with what this process remembers dropped on each change. */
+export interface TenancyTables extends Omit<Directory, 'keyByDigest'>, MemberBook, Invitations {
   setKeyState(id: Uuid, state: StoredKeyState, by?: Actor): Promise<KeyChanged>
+  /** Newest first. */
+  listEvents(filter: EventFilter): Promise<readonly AuditEvent[]>
+  /** For what is changed elsewhere: who asked for it, before it is done under the same id. */
+  recordAsked(by: Actor, event: Parameters<typeof recordEvent>[2]): Promise<void>
+  openRun: RunBook['open']
+  getRun: RunBook['get']
+  listRuns: RunBook['list']
+}
+
+export interface Tenancy extends TenancyTables {
+  /** The same over another way to the tables: one that sees some organizations only. */
+  within(database: Database): TenancyTables
   /**
    * The key of a secret, in whatever state it is: the caller judges `state`. Without a promise when it is in memory. What
    * is no valid key is answered at a time that does not tell whether it is malformed, unknown, revoked or expired.
@@ -32,13 +47,6 @@ export interface Tenancy extends Omit<Directory, 'keyByDigest'> {
   findKey(secret: string): ApiKeyRecord | null | Promise<ApiKeyRecord | null>
   /** Notes that a secret, and thereby its key, was used; written later, at most once a minute. */
   touch(secretId: Uuid): void
-  /** Newest first. */
-  listEvents(filter: EventFilter): Promise<readonly AuditEvent[]>
-  /** For what is changed elsewhere: who asked for it, before it is done under the same id. */
-  recordAsked(by: Actor, event: Parameters<typeof recordEvent>[2]): Promise<void>
-  openRun: RunBook['open']
-  getRun: RunBook['get']
-  listRuns: RunBook['list']
   /** Sizes of the key cache, for metrics and tests. */
   cacheSizes(): { readonly known: number; readonly unknown: number }
   close(): Promise<void>
@@ -56,13 +64,52 @@ const BAD_NEWS_STEP_MS = 50
 const KEY_CHANNEL = 'forge_key'
 const NAME_CHANNEL = 'forge_tenancy'
 
+function tablesOf(
+  parts: DirectoryParts,
+  cache: Pick<KeyCache, 'dropKey' | 'dropWhere'>,
+  dropped: <T>(id: Uuid, change: Promise<T>) => Promise<T>,
+): TenancyTables {
+  const { database } = parts
+  const { keyByDigest: _, ...directory } = createDirectory(parts)
+  const runs = createRunBook(database, parts.ids)
+  return {
+    ...directory,
+    ...createMemberBook(database),
+    ...createInvitations(parts),
+    changeKey: (id, change, by) => dropped(id, directory.changeKey(id, change, by)),
+    setKeyState: (id, state, by) => dropped(id, directory.changeKey(id, { state }, by)),
+    rotateKey: (id, rotation, by) => dropped(id, directory.rotateKey(id, rotation, by)),
+    revokeSecret: (id, secretId, by) => dropped(id, directory.revokeSecret(id, secretId, by)),
+    async changeOrganization(id, change, by) {
+      const changed = await directory.changeOrganization(id, change, by)
+      cache.dropWhere((key) => key.orgId === id)
+      return changed
+    },
+    async changeProject(id, change, by) {
+      const changed = await directory.changeProject(id, change, by)
+      cache.dropWhere((key) => key.projectId === id)
+      return changed
+    },
+    async createKey(input, by) {
+      const made = await directory.createKey(input, by)
+      if (made !== null) cache.dropKey(made.key.id)
+      return made
+    },
+    listEvents: (filter) => listEvents(database, filter),
+    recordAsked: (by, event) => recordEvent(database, by, event),
+    openRun: runs.open,
+    getRun: runs.get,
+    listRuns: runs.list,
+  }
+}
+
 /** Listens before it returns, so that a change of another process is never missed by what is cached from now on. */
 export async function openTenancy(options: TenancyOptions): Promise<Tenancy> {
   const { database, clock, ids, log } = options
-  const directory = createDirectory({ database, nowMs: clock.nowMs, ids, randomBytes: options.randomBytes })
-  const cache = createKeyCache({ clock, log, lookUp: directory.keyByDigest, ...options.cache })
+  const tables = { nowMs: clock.nowMs, ids, randomBytes: options.randomBytes }
+  const { keyByDigest } = createDirectory({ database, ...tables })
+  const cache = createKeyCache({ clock, log, lookUp: keyByDigest, ...options.cache })
   const lastUsed = createLastUsed(database, clock, log)
-  const runs = createRunBook(database, ids)
   const listening = Promise.withResolvers<void>()
 
   const listener: Listener = options.listen(database, [KEY_CHANNEL, NAME_CHANNEL], {
@@ -101,23 +148,11 @@ export async function openTenancy(options: TenancyOptions): Promise<Tenancy> {
     return key
   }
 
-  const { keyByDigest: _, ...listed } = directory
+  const within = (on: Database): TenancyTables => tablesOf({ database: on, ...tables }, cache, dropped)
+
   return {
-    ...listed,
-    changeKey: (id, change, by) => dropped(id, directory.changeKey(id, change, by)),
-    setKeyState: (id, state, by) => dropped(id, directory.changeKey(id, { state }, by)),
-    rotateKey: (id, rotation, by) => dropped(id, directory.rotateKey(id, rotation, by)),
-    revokeSecret: (id, secretId, by) => dropped(id, directory.revokeSecret(id, secretId, by)),
-    async changeProject(id, change, by) {
-      const changed = await directory.changeProject(id, change, by)
-      cache.dropWhere((key) => key.projectId === id)
-      return changed
-    },
-    async createKey(input, by) {
-      const made = await directory.createKey(input, by)
-      if (made !== null) cache.dropKey(made.key.id)
-      return made
-    },
+    ...within(database),
+    within,
     findKey(secret) {
       const startedMs = clock.monotonicMs()
       if (secret.length > SECRET_MAX) return unhurried(null, startedMs)
@@ -127,12 +162,7 @@ export async function openTenancy(options: TenancyOptions): Promise<Tenancy> {
       if (known !== undefined) return unhurried(known, startedMs)
       return unhurried(looksLikeApiKey(secret) ? cache.load(digest) : null, startedMs)
     },
-    listEvents: (filter) => listEvents(database, filter),
-    recordAsked: (by, event) => recordEvent(database, by, event),
     touch: lastUsed.touch,
-    openRun: runs.open,
-    getRun: runs.get,
-    listRuns: runs.list,
     cacheSizes: () => ({ known: cache.knownCount, unknown: cache.unknownCount }),
     async close() {
       await listener.close()

@@ -17,9 +17,13 @@ import { auditEventView } from '../views.ts'
 const SEQ = /^[1-9]\d{0,17}$/
 const EXPORT_PAGE = 1_000
 
+const OBJECTS = ['org', 'prj', 'key', 'usr', 'inv', 'bud'] as const
+
 function objectOf(text: string): Uuid {
-  const id = parseId('org', text) ?? parseId('prj', text) ?? parseId('key', text)
-  if (id !== null) return id
+  for (const prefix of OBJECTS) {
+    const id = parseId(prefix, text)
+    if (id !== null) return id
+  }
   if (isUuid(text)) return text
   throw notFound()
 }
@@ -27,6 +31,11 @@ function objectOf(text: string): Uuid {
 type Asked = Omit<z.output<typeof auditExportQuery>, 'format'>
 
 const instant = (text: string | undefined): number | null => (text === undefined ? null : Date.parse(text))
+
+function actorIdOf({ key, person }: Asked): Uuid | null {
+  if (key !== undefined) return idOf('key', key)
+  return person === undefined ? null : idOf('usr', person)
+}
 
 async function filterOf(
   deps: ApiDeps,
@@ -37,7 +46,7 @@ async function filterOf(
   return {
     orgId,
     actorKind: asked.actor ?? null,
-    actorId: asked.key === undefined ? null : idOf('key', asked.key),
+    actorId: actorIdOf(asked),
     action: asked.action ?? null,
     objectId: asked.object === undefined ? null : objectOf(asked.object),
     sinceMs: instant(asked.since),
@@ -51,6 +60,7 @@ export const listAuditEvents = operation({
   path: '/api/v1/audit',
   summary: 'Who changed what, newest first; nothing of it can be changed afterwards',
   callers: ['operator'],
+  permission: 'audit.read',
   params: z.strictObject({}),
   query: auditQuery,
   body: null,
@@ -117,6 +127,7 @@ export const exportAuditEvents = operation({
   path: '/api/v1/audit/export',
   summary: 'The whole log, or what the filters leave of it, as JSON lines or CSV',
   callers: ['operator'],
+  permission: 'audit.read',
   params: z.strictObject({}),
   query: auditExportQuery,
   body: null,

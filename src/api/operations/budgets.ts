@@ -12,6 +12,7 @@ import {
   newBudgetSchema,
 } from '../../contract/index.ts'
 import type { Uuid } from '../../kernel/index.ts'
+import type { Actor } from '../../tenancy/index.ts'
 import type { ApiDeps } from '../deps.ts'
 import { type Caller, operation } from '../operation.ts'
 import { InvalidRequest } from '../problem.ts'
@@ -84,14 +85,13 @@ async function found(deps: ApiDeps, caller: Caller, text: string): Promise<Budge
   return budget
 }
 
-const BY = 'operator'
-
 export const listBudgets = operation({
   id: 'listBudgets',
   method: 'GET',
   path: '/api/v1/budgets',
   summary: 'Budgets with what is used and held of them, newest first; a key sees those it falls under',
   callers: ['operator', 'key'],
+  permission: 'limits.read',
   params: z.strictObject({}),
   query: budgetsQuery,
   body: null,
@@ -120,13 +120,14 @@ export const createBudget = operation({
   path: '/api/v1/budgets',
   summary: 'Makes a budget; it counts from now on',
   callers: ['operator'],
+  permission: 'limits.write',
   params: z.strictObject({}),
   query: noQuery,
   body: newBudgetSchema,
   response: budgetSchema,
   status: 201,
   faults: ['not_found', 'conflict'],
-  async run({ deps, body }) {
+  async run({ deps, by, body }) {
     const bucket = bucketOf(deps.catalog.snapshot(), body.bucket)
     const amountNano = amountOf(body.amount, 0n)
     const place = await PLACES[body.scope](deps, body)
@@ -139,7 +140,7 @@ export const createBudget = operation({
       period: body.period ?? (body.scope === 'run' ? 'total' : 'month'),
       amountNano,
       hard: body.hard ?? true,
-      by: BY,
+      by,
     })
     if (made === null) throw inForce()
     return budgetView(made)
@@ -152,6 +153,7 @@ export const getBudget = operation({
   path: '/api/v1/budgets/{id}',
   summary: 'One budget',
   callers: ['operator', 'key'],
+  permission: 'limits.read',
   params: idParams,
   query: noQuery,
   body: null,
@@ -162,10 +164,11 @@ export const getBudget = operation({
 
 async function changed(
   deps: ApiDeps,
+  by: Actor,
   budget: BudgetState,
   to: Omit<Parameters<ApiDeps['budgets']['change']>[1], 'by'>,
 ) {
-  const result = await deps.budgets.change({ orgId: budget.orgId, id: budget.id }, { ...to, by: BY })
+  const result = await deps.budgets.change({ orgId: budget.orgId, id: budget.id }, { ...to, by })
   if (result === 'ended') throw new FaultError(fault('conflict', 'The budget has ended. Make a new one.'))
   if (result === 'conflict') throw inForce()
   const now = await deps.budgets.get(budget.id)
@@ -179,13 +182,14 @@ export const changeBudget = operation({
   path: '/api/v1/budgets/{id}',
   summary: 'Changes the amount or kind of a budget; what is used stays',
   callers: ['operator'],
+  permission: 'limits.write',
   params: idParams,
   query: noQuery,
   body: budgetChangeSchema,
   response: budgetSchema,
   faults: ['not_found', 'conflict'],
-  async run({ deps, caller, params, body }) {
-    return changed(deps, await found(deps, caller, params.id), {
+  async run({ deps, caller, by, params, body }) {
+    return changed(deps, by, await found(deps, caller, params.id), {
       ...(body.amount === undefined ? {} : { amountNano: amountOf(body.amount, 0n) }),
       ...(body.hard === undefined ? {} : { hard: body.hard }),
     })
@@ -198,10 +202,12 @@ export const endBudget = operation({
   path: '/api/v1/budgets/{id}',
   summary: 'Ends a budget; its record stays',
   callers: ['operator'],
+  permission: 'limits.write',
   params: idParams,
   query: noQuery,
   body: null,
   response: budgetSchema,
   faults: ['not_found', 'conflict'],
-  run: async ({ deps, caller, params }) => changed(deps, await found(deps, caller, params.id), { end: true }),
+  run: async ({ deps, caller, by, params }) =>
+    changed(deps, by, await found(deps, caller, params.id), { end: true }),
 })

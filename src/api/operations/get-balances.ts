@@ -12,6 +12,7 @@ export const getBalances = operation({
   path: '/api/v1/balances',
   summary: 'The balances of an organization, one a bucket',
   callers: ['operator', 'key'],
+  permission: 'balances.read',
   params: z.strictObject({}),
   query: balancesQuery,
   body: null,

@@ -10,6 +10,7 @@ export const getReceipt = operation({
   path: '/api/v1/receipts/{id}',
   summary: 'One receipt: what was asked, decided, tried, used and charged',
   callers: ['operator', 'key'],
+  permission: 'receipts.read',
   params: z.strictObject({ id: z.string() }),
   query: z.strictObject({}),
   body: null,

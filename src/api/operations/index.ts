@@ -6,6 +6,7 @@ import { createGrant } from './create-grant.ts'
 import { getBalances } from './get-balances.ts'
 import { getReceipt } from './get-receipt.ts'
 import { getLive, getReady } from './health.ts'
+import { acceptInvitation, createInvitation, listInvitations, revokeInvitation } from './invitations.ts'
 import {
   changeKey,
   createKey,
@@ -21,10 +22,17 @@ import {
 import { listLedgerEntries } from './list-ledger-entries.ts'
 import { listModels } from './list-models.ts'
 import { listReceipts } from './list-receipts.ts'
+import { getMe } from './me.ts'
+import { changeMember, leaveOrganization, listMembers, removeMember } from './members.ts'
 import { getMetrics } from './metrics.ts'
 import { openOperatorLink } from './open-operator-link.ts'
-import { createOrganization, listOrganizations } from './organizations.ts'
-import { changeProject, createProject, listProjects } from './projects.ts'
+import {
+  changeOrganization,
+  createOrganization,
+  getOrganization,
+  listOrganizations,
+} from './organizations.ts'
+import { changeProject, createProject, getProject, listProjects } from './projects.ts'
 import { createRun, getRun, listRuns } from './runs.ts'
 
 /** Everything the API can do. What is not here is neither served nor described. */
@@ -39,8 +47,20 @@ export const OPERATIONS: readonly Operation[] = [
   getRun,
   listOrganizations,
   createOrganization,
+  getOrganization,
+  changeOrganization,
+  getMe,
+  listMembers,
+  changeMember,
+  removeMember,
+  leaveOrganization,
+  listInvitations,
+  createInvitation,
+  acceptInvitation,
+  revokeInvitation,
   listProjects,
   createProject,
+  getProject,
   changeProject,
   listKeys,
   createKey,

@@ -13,6 +13,7 @@ export const listLedgerEntries = operation({
   path: '/api/v1/ledger/entries',
   summary: 'What moved a balance, newest first: an unbroken walk of amounts and balances',
   callers: ['operator', 'key'],
+  permission: 'balances.read',
   params: z.strictObject({}),
   query: entriesQuery,
   body: null,

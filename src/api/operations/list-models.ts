@@ -23,6 +23,7 @@ export const listModels = operation({
   path: '/api/v1/models',
   summary: 'Every model with its routes, prices and balances, and whether this key can call it',
   callers: ['operator', 'key'],
+  permission: 'models.read',
   params: z.strictObject({}),
   query: z.strictObject({}),
   body: null,

@@ -18,6 +18,7 @@ export const listReceipts = operation({
   path: '/api/v1/receipts',
   summary: 'Receipts, newest first',
   callers: ['operator', 'key'],
+  permission: 'receipts.read',
   params: z.strictObject({}),
   query: receiptsQuery,
   body: null,

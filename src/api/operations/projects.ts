@@ -17,6 +17,7 @@ export const listProjects = operation({
   path: '/api/v1/projects',
   summary: 'Projects, newest first',
   callers: ['operator'],
+  permission: 'projects.read',
   params: z.strictObject({}),
   query: organizationPageQuery,
   body: null,
@@ -30,12 +31,32 @@ export const listProjects = operation({
   },
 })
 
+export const getProject = operation({
+  id: 'getProject',
+  method: 'GET',
+  path: '/api/v1/projects/{id}',
+  summary: 'One project',
+  callers: ['operator'],
+  permission: 'projects.read',
+  params: z.strictObject({ id: z.string() }),
+  query: z.strictObject({}),
+  body: null,
+  response: projectSchema,
+  faults: ['not_found'],
+  async run({ deps, params }) {
+    const project = await deps.tenancy.getProject(idOf('prj', params.id))
+    if (project === null) throw notFound()
+    return projectView(project)
+  },
+})
+
 export const createProject = operation({
   id: 'createProject',
   method: 'POST',
   path: '/api/v1/projects',
   summary: 'Makes a project in an organization',
   callers: ['operator'],
+  permission: 'projects.write',
   params: z.strictObject({}),
   query: z.strictObject({}),
   body: newProjectSchema,
@@ -56,6 +77,7 @@ export const changeProject = operation({
   path: '/api/v1/projects/{id}',
   summary: 'Renames, pauses or resumes a project; while it is paused, none of its keys is served',
   callers: ['operator'],
+  permission: 'projects.write',
   params: z.strictObject({ id: z.string() }),
   query: z.strictObject({}),
   body: projectChangeSchema,

@@ -32,6 +32,7 @@ export const listRuns = operation({
   path: '/api/v1/runs',
   summary: 'Runs, newest first',
   callers: ['operator', 'key'],
+  permission: 'runs.read',
   params: z.strictObject({}),
   query: projectPageQuery,
   body: null,
@@ -96,13 +97,14 @@ export const createRun = operation({
   path: '/api/v1/runs',
   summary: 'Makes a run, or finds the one of that name, and limits what it may spend',
   callers: ['operator', 'key'],
+  permission: 'runs.write',
   params: z.strictObject({}),
   query: z.strictObject({}),
   body: newRunSchema,
   response: runSchema,
   status: 201,
   faults: ['not_found', 'conflict'],
-  async run({ deps, caller, body }) {
+  async run({ deps, caller, by, body }) {
     const snapshot = deps.catalog.snapshot()
     const wanted = Object.entries(body.budget ?? {}).map(([id, amount]) => ({
       bucket: bucketOf(snapshot, id, `budget.${id}`),
@@ -125,7 +127,7 @@ export const createRun = operation({
         period: 'total',
         amountNano,
         hard: true,
-        by: caller.kind === 'key' ? formatId('key', caller.key.id) : 'operator',
+        by,
       })
       if (made === null) await assertSame(deps, run, bucket.id, amountNano)
     }
@@ -146,6 +148,7 @@ export const getRun = operation({
   path: '/api/v1/runs/{id}',
   summary: 'One run with what it cost, per bucket and per step',
   callers: ['operator', 'key'],
+  permission: 'runs.read',
   params: z.strictObject({ id: z.string() }),
   query: z.strictObject({}),
   body: null,

@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { test } from 'node:test'
+import { TENANT_ROLE } from '../../src/api/index.ts'
+import { bindDatabase, type Database, openDatabase, sqlState } from '../../src/db/index.ts'
+import { createIdSource, parseId, silentLog, systemClock, type Uuid } from '../../src/kernel/index.ts'
+import { type ApiStand, startApi } from '../api-stand.ts'
+
+/** The fence in the database: it holds whatever the code in front of it forgets. */
+
+/** Of the installation, not of an organization. A table that is new belongs here or behind the fence. */
+const UNFENCED = new Set([
+  'catalog.price_version',
+  'ledger.account_kind',
+  'ledger.process',
+  'tenancy.management_request',
+  'tenancy.operator_code',
+])
+
+interface Table {
+  readonly name: string
+  readonly column: string | null
+  readonly fenced: boolean
+  readonly forced: boolean
+  readonly owned: boolean
+}
+
+const TABLES_SQL = `select n.nspname || '.' || c.relname as name, c.relrowsecurity as fenced, c.relforcerowsecurity as forced,
+    pg_get_userbyid(c.relowner) in ('forge_app', 'forge_tenant') as owned,
+    case when n.nspname || '.' || c.relname = 'tenancy.organization' then 'id'
+      else (select a.attname from pg_attribute a where a.attrelid = c.oid and a.attname = 'org_id') end as column
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+  where c.relkind in ('r', 'p') and n.nspname not in ('pg_catalog', 'information_schema', 'public') order by 1`
+
+function tenantPool(t: { after(fn: () => Promise<void>): void }, url: string): Database {
+  const pool = openDatabase({ connection: url, role: TENANT_ROLE, log: silentLog, max: 2 })
+  t.after(() => pool.close())
+  return pool
+}
+
+const inside = (pool: Database, ...orgs: Uuid[]) =>
+  bindDatabase(pool, { 'forge.orgs': `{${orgs.join(',')}}` })
+
+async function twoCustomers(stand: ApiStand) {
+  const [a, b] = [await stand.customer('Alpha'), await stand.customer('Beta')]
+  for (const { org, project, keyId } of [a, b]) {
+    await stand.call('POST', '/api/v1/grants', {
+      body: { organization: org, bucket: 'rmb', amount: '5', reason: 'test' },
+    })
+    await stand.call('POST', '/api/v1/budgets', {
+      body: { scope: 'key', scope_id: keyId, bucket: 'rmb', amount: '3' },
+    })
+    await stand.call('POST', '/api/v1/runs', { body: { project, name: 'night' } })
+    await stand.call('POST', '/api/v1/invitations', {
+      body: { organization: org, email: 'new@stand.test', role: 'owner' },
+    })
+  }
+  return [parseId('org', a.org) ?? '', parseId('org', b.org) ?? ''] as const
+}
+
+test('every table is behind the fence or of the installation, and no role that serves owns one', async (t) => {
+  const { owner } = await startApi(t)
+  const tables = await owner.query<Table>(TABLES_SQL)
+  assert.ok(tables.length > 15)
+  for (const { name, column, fenced, owned } of tables) {
+    assert.ok(!owned, `${name} is owned by a role that serves`)
+    assert.equal(fenced, !UNFENCED.has(name), name)
+    assert.equal(column === null, !fenced, `${name}: a fence needs the organization`)
+  }
+})
+
+test('a transaction sees the organizations that were named to it, in every table, and without a name nothing', async (t) => {
+  const stand = await startApi(t)
+  const [a, b] = await twoCustomers(stand)
+  const pool = tenantPool(t, stand.databaseUrl)
+  const tables = (await stand.owner.query<Table>(TABLES_SQL)).filter(({ fenced }) => fenced)
+  let seen = 0
+  for (const { name, column } of tables) {
+    const { readable } = await stand.owner.one<{ readable: boolean }>(
+      'select has_table_privilege($1, $2, $3) as readable',
+      [TENANT_ROLE, name, 'select'],
+    )
+    if (!readable) continue
+    const count = async (on: Database, of: Uuid) =>
+      (await on.one<{ n: number }>(`select count(*)::int as n from ${name} where ${column} = $1`, [of])).n
+    assert.equal(await count(inside(pool, a), b), 0, name)
+    assert.equal(await count(inside(pool), a), 0, name)
+    assert.equal(await count(pool, a), 0, name)
+    const own = await count(inside(pool, a), a)
+    assert.equal(own, await count(stand.owner, a), name)
+    assert.equal(await count(inside(pool, a, b), b), await count(stand.owner, b), name)
+    seen += own
+  }
+  assert.ok(seen > 12, 'there must be something to see')
+})
+
+test('nothing can be written for another organization, by a statement nor through a function of the owner', async (t) => {
+  const stand = await startApi(t)
+  const [a, b] = await twoCustomers(stand)
+  const on = inside(tenantPool(t, stand.databaseUrl), a)
+  const id = createIdSource(systemClock.nowMs, randomBytes).uuid()
+  const refused: ReadonlyArray<readonly [text: string, values: readonly unknown[]]> = [
+    ['insert into tenancy.project (org_id, id, name) values ($1, $2, $3)', [b, id, 'mine']],
+    ['insert into tenancy.member (org_id, person_id, role) values ($1, $2, $3)', [b, id, 'owner']],
+    [
+      `insert into tenancy.audit_event (org_id, actor_kind, action, object_kind, object_id) values ($1, 'system', 'x', 'x', $2)`,
+      [b, id],
+    ],
+    [
+      `select ledger.make_budget($1::uuid, $2, 'rmb', 'CNY', 'organization', 'x', 'total', 1, true, 'me')`,
+      [b, id],
+    ],
+    [`select ledger.open_accounts($1, 'rmb', 'CNY')`, [a]],
+    ['select ledger.leave($1)', [id]],
+    ['update ledger.account set posted = posted + 1', []],
+    ['delete from tenancy.audit_event', []],
+    ['insert into catalog.price_version select * from catalog.price_version', []],
+    ['select * from tenancy.management_request', []],
+    ['select * from gateway.idempotency', []],
+    ['set local row_security = off', []],
+  ]
+  for (const [text, values] of refused.slice(0, -1))
+    await assert.rejects(on.query(text, values), (thrown) => sqlState(thrown) === '42501', text)
+  // Turning it off makes it refuse, not see.
+  await assert.rejects(
+    on.tx(async (tx) => {
+      await tx.query('set local row_security = off')
+      await tx.query('select * from tenancy.project')
+    }),
+  )
+  const budget = await stand.owner.one<{ id: Uuid }>('select id from ledger.budget where org_id = $1', [b])
+  await assert.rejects(
+    on.query(`select ledger.change_budget($1, $2, 9, null, false, 'me')`, [b, budget.id]),
+    (thrown) => sqlState(thrown) === '42501',
+  )
+  const untouched = await on.query(`update tenancy.project set name = 'x' where org_id = $1 returning id`, [
+    b,
+  ])
+  assert.equal(untouched.length, 0)
+  assert.equal((await on.query(`delete from tenancy.member where org_id = $1 returning 1`, [b])).length, 0)
+})
+
+test('a connection carries nothing of one customer to the next', async (t) => {
+  const stand = await startApi(t)
+  const [a, b] = await twoCustomers(stand)
+  const pool = openDatabase({ connection: stand.databaseUrl, role: TENANT_ROLE, log: silentLog, max: 1 })
+  t.after(() => pool.close())
+  const projects = async (on: Database) => (await on.query('select id from tenancy.project')).length
+  assert.equal(await projects(inside(pool, a)), 1)
+  assert.equal(await projects(pool), 0)
+  await assert.rejects(inside(pool, a, b).query('select 1 / 0'))
+  assert.equal(await projects(pool), 0)
+  assert.equal(await projects(inside(pool, a, b)), 2)
+})
