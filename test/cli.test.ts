@@ -71,6 +71,20 @@ test('the way from nothing to a funded key, in JSON', async (t) => {
   assert.match(org.json.id, /^org_/)
   assert.equal(org.json.name, 'Acme')
   const project = await forge('project', 'create', 'p', '--org', org.json.id, '--json')
+  const changed = await forge(
+    'project',
+    'change',
+    project.json.id,
+    '--name',
+    'q',
+    '--replay-unkeyed-retries',
+    'on',
+    '--json',
+  )
+  assert.deepEqual(
+    [changed.json.name, changed.json.state, changed.json.replay_unkeyed_retries],
+    ['q', 'active', true],
+  )
   const key = await forge(
     'key',
     'create',
@@ -193,6 +207,7 @@ test('exit codes tell failures apart, and with --json a failure is one JSON valu
     [2, 'usage', 'org', 'create'],
     [2, 'usage', 'org', 'create', 'a', 'b'],
     [2, 'usage', 'project', 'create', 'p'],
+    [2, 'usage', 'project', 'change', 'prj_x', '--replay-unkeyed-retries', 'maybe'],
     [2, 'usage', 'org', 'list', '--limt', '3'],
     [2, 'usage', 'key', 'create', '--project', 'prj_x', '--policy', 'best'],
     [2, 'usage', 'receipt', 'req_x', '--lang', 'fr'],

@@ -41,6 +41,7 @@ export function projectView(project: Project): ProjectView {
     organization: formatId('org', project.orgId),
     name: project.name,
     state: project.state,
+    replay_unkeyed_retries: project.replayUnkeyedRetries,
     created_at: isoTime(project.createdAtMs),
   }
 }

@@ -57,6 +57,7 @@ export const projectSchema = z.object({
   organization: organizationId,
   name: z.string(),
   state: z.enum(PROJECT_STATES).describe('while it is paused, none of its keys is served'),
+  replay_unkeyed_retries: z.boolean().describe('see docs/idempotency.md'),
   created_at: time,
 })
 export type ProjectView = z.infer<typeof projectSchema>
@@ -67,6 +68,7 @@ export type NewProject = z.infer<typeof newProjectSchema>
 export const projectChangeSchema = z.strictObject({
   name: name.optional(),
   state: z.enum(PROJECT_STATES).optional(),
+  replay_unkeyed_retries: z.boolean().optional(),
 })
 export type ProjectChange = z.infer<typeof projectChangeSchema>
 

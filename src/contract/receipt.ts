@@ -103,6 +103,10 @@ export const receiptSchema = z.object({
   endpoint: z.string(),
   streamed: z.boolean(),
   idempotency_key: z.string().nullable(),
+  replay_of: z
+    .string()
+    .nullable()
+    .describe('req_…: the request whose answer this one was given again; what it cost is on that receipt'),
   requested_model: z.string().nullable(),
   catalog_model: z.string().nullable(),
   served_model: z.string().nullable(),

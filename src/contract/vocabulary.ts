@@ -45,6 +45,7 @@ export const RECEIPT_STATUSES = [
   'cancelled',
   'pending',
   'recovered',
+  'replayed',
 ] as const
 export type ReceiptStatus = (typeof RECEIPT_STATUSES)[number]
 
@@ -61,6 +62,7 @@ export const SETTLEMENTS = [
   'cut_at_limit',
   'refused',
   'recovered',
+  'replayed',
 ] as const
 export type Settlement = (typeof SETTLEMENTS)[number]
 

@@ -10,6 +10,7 @@ import type { Idempotency } from './idempotency.ts'
 import type { OpenHolds } from './open-holds.ts'
 import type { Outages } from './outages.ts'
 import type { Pins } from './pins.ts'
+import type { Retries } from './retries.ts'
 import type { StreamUsage } from './stream-usage.ts'
 import type { Upstreams } from './upstream.ts'
 
@@ -26,6 +27,7 @@ export interface GatewayDeps {
   readonly upstreams: Upstreams
   readonly platforms: Platforms
   readonly idempotency: Idempotency
+  readonly retries: Retries
   readonly openHolds: OpenHolds
   readonly outages: Outages
   readonly pins: Pins

@@ -15,6 +15,7 @@ import { createOpenHolds } from './open-holds.ts'
 import { createOutages } from './outages.ts'
 import { createPins } from './pins.ts'
 import { recover } from './recover.ts'
+import { createRetries } from './retries.ts'
 import { createStreamUsage } from './stream-usage.ts'
 import type { Exchange } from './types.ts'
 import { createUpstreams } from './upstream.ts'
@@ -112,6 +113,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     upstreams: createUpstreams(),
     platforms: createPlatforms(options.clock),
     idempotency: createIdempotency(database, processId, log),
+    retries: createRetries(database, processId),
     openHolds: createOpenHolds(writer, onLost),
     outages: createOutages(options.clock),
     pins: createPins(database, log),

@@ -9,16 +9,24 @@ import { errorText, formatId, isObject, type Log, parseJson, type Uuid } from '.
  * key, so that the same call may simply be made again.
  */
 
-/** Answers larger than this are not kept; a repeat is then told where its receipt is instead. */
+/**
+ * Answers larger than this are not kept; a repeat is then told where its receipt is instead, and a retry without a key is
+ * a request of its own.
+ */
 const ANSWER_BYTES_MAX = 8 * 1024 * 1024
-const FORGET_EVERY_MS = 600_000
+const FORGET_EVERY_MS = 60_000
 const FORGET_SQL = `delete from gateway.idempotency where created_at < clock_timestamp() - interval '24 hours'`
+/** The answers of a minute, and no longer: they are what a model said. */
+const FORGET_UNKEYED_SQL = `delete from gateway.idempotency
+  where api_key_id is not null and stored_at < clock_timestamp() - interval '60 seconds'`
 
 export interface Claim {
   readonly orgId: Uuid
   readonly projectId: Uuid
   readonly keyHash: Buffer
   readonly requestId: Uuid
+  /** Without an Idempotency-Key (retries.ts): what cannot be given again is remembered as that, and the next retry is new. */
+  readonly unkeyed: boolean
 }
 
 export interface StoredAnswer {
@@ -50,12 +58,15 @@ export interface Idempotency {
   close(): void
 }
 
-interface Row {
+export type StoredRow = Record<string, unknown> & {
   readonly request_id: Uuid
   readonly body_sha256: Buffer
   readonly status: number | null
   readonly headers: string | null
   readonly answer: Buffer | null
+}
+
+interface Row extends StoredRow {
   readonly stored: boolean
   readonly alive: boolean
   /** Its receipt is written, and it began long ago: the answer should have been kept by now. */
@@ -82,16 +93,19 @@ const TAKE_OVER_SQL = `update gateway.idempotency set request_id = $5, process_i
 const STORE_SQL = `update gateway.idempotency set status = $5, headers = $6, answer = $7, stored_at = clock_timestamp()
   where org_id = $1 and project_id = $2 and key_sha256 = $3 and request_id = $4`
 
+const END_UNKEYED_SQL = `update gateway.idempotency set stored_at = clock_timestamp()
+  where org_id = $1 and project_id = $2 and key_sha256 = $3 and request_id = $4`
+
 const RELEASE_SQL = `delete from gateway.idempotency
   where org_id = $1 and project_id = $2 and key_sha256 = $3 and request_id = $4`
 
-const sha256 = (...parts: ReadonlyArray<string | Buffer>): Buffer => {
+export const hashOf = (...parts: ReadonlyArray<string | Buffer>): Buffer => {
   const hash = createHash('sha256')
   for (const part of parts) hash.update(part)
   return hash.digest()
 }
 
-function readAnswer(row: Row): StoredAnswer | null {
+export function readAnswer(row: StoredRow): StoredAnswer | null {
   if (row.answer === null || row.status === null) return null
   const headers = parseJson(row.headers ?? '{}')
   return {
@@ -135,9 +149,9 @@ class DatabaseIdempotency implements Idempotency {
 
   async claim(input: ClaimInput): Promise<ClaimResult> {
     const { orgId, projectId, requestId } = input
-    const keyHash = sha256(input.key)
-    const bodyHash = sha256(input.path, '\n', input.body)
-    const claim: Claim = { orgId, projectId, keyHash, requestId }
+    const keyHash = hashOf(input.key)
+    const bodyHash = hashOf(input.path, '\n', input.body)
+    const claim: Claim = { orgId, projectId, keyHash, requestId, unkeyed: false }
     for (let turn = 0; turn < 3; turn++) {
       const values = [orgId, projectId, keyHash, bodyHash, requestId, this.processId]
       if ((await this.database.maybeOne(CLAIM_SQL, values)) !== null) return { kind: 'claimed', claim }
@@ -149,7 +163,7 @@ class DatabaseIdempotency implements Idempotency {
 
   private async judge(claim: Claim, bodyHash: Buffer): Promise<ClaimResult | 'again'> {
     const place = [claim.orgId, claim.projectId, claim.keyHash]
-    const row = await this.database.maybeOne<Row & Record<string, unknown>>(READ_SQL, place)
+    const row = await this.database.maybeOne<Row>(READ_SQL, place)
     if (row === null) return 'again'
     if (!row.body_sha256.equals(bodyHash)) return { kind: 'refused', fault: reused }
     const answer = readAnswer(row)
@@ -171,7 +185,7 @@ class DatabaseIdempotency implements Idempotency {
   }
 
   async release(claim: Claim): Promise<void> {
-    await this.settle(claim, RELEASE_SQL, [])
+    await this.settle(claim, claim.unkeyed ? END_UNKEYED_SQL : RELEASE_SQL, [])
   }
 
   /** The caller has been answered, or is about to be: a failure here is told to the operator, not to them. */
@@ -189,6 +203,7 @@ class DatabaseIdempotency implements Idempotency {
 
   private async forgetOld(): Promise<void> {
     try {
+      await this.database.query(FORGET_UNKEYED_SQL)
       await this.database.query(FORGET_SQL)
     } catch (thrown) {
       this.log.warn({ error: errorText(thrown) }, 'old idempotency keys could not be deleted')

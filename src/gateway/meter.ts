@@ -208,6 +208,7 @@ function completed(reading: Reading, bounds: Measure): Metered {
 
 export function meter(ending: Ending, requestBounds: MeterBounds): Metered {
   if (ending.kind === 'refused') return nothing('refused', 'refused')
+  if (ending.kind === 'replayed') return nothing('replayed', 'replayed')
   const { outcome, tokenFactor = 1 } = ending
   const bounds: Measure = { ...requestBounds, tokenFactor }
   switch (outcome.kind) {

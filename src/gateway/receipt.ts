@@ -36,6 +36,8 @@ export interface Story {
   readonly endpoint: string
   readonly streamed: boolean
   readonly idempotencyKey: string | null
+  /** The request whose answer was given again, as callers see it. */
+  readonly replayOf?: string
   readonly requestedModel: string | null
   readonly catalogModel: string | null
   readonly run: RunRef | null
@@ -97,6 +99,7 @@ export function baseDocument(
     endpoint: story.endpoint,
     streamed: story.streamed,
     idempotency: story.idempotencyKey ?? undefined,
+    replayOf: story.replayOf,
     requested: story.requestedModel ?? undefined,
     model: story.catalogModel ?? undefined,
     sandbox: story.plan?.channels.some(({ target }) => target.channel.sandbox) ? (true as const) : undefined,
@@ -244,7 +247,7 @@ const STATUSES: Readonly<Record<OutcomeKind, ReceiptStatus>> = {
 }
 
 export function statusOf(ending: Ending): ReceiptStatus {
-  return ending.kind === 'refused' ? 'refused' : STATUSES[ending.outcome.kind]
+  return ending.kind === 'attempt' ? STATUSES[ending.outcome.kind] : ending.kind
 }
 
 /** `gpt-5-mini` answered by `gpt-5-mini-2025-08-07` is the same model; another name is told. */

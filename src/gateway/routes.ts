@@ -336,7 +336,9 @@ class RouteRun {
     result: CallResult | null,
   ): Promise<void> {
     const { idempotency } = this.deps
-    if (outcome.kind === 'left' && settling.priced.charge === null) return idempotency.release(claim)
+    const unpaid = outcome.kind === 'left' && settling.priced.charge === null
+    // Who retries without a key asks for an answer, not for the same failure.
+    if (unpaid || (claim.unkeyed && outcome.kind === 'broke')) return idempotency.release(claim)
     const answer = result?.answer ?? null
     if (outcome.kind === 'left' && answer === null) return idempotency.store(claim, null)
     if (answer !== null) {

@@ -7,10 +7,10 @@ import { faultAnswer, sendFault } from './answer.ts'
 import { readBody } from './body.ts'
 import { countUp, type GatewayDeps } from './deps.ts'
 import { SettledFailure } from './failure.ts'
-import type { Claim, StoredAnswer } from './idempotency.ts'
+import type { Claim, ClaimResult, StoredAnswer } from './idempotency.ts'
 import { plan } from './plan.ts'
 import { serveRoutes } from './routes.ts'
-import { refuse } from './settle.ts'
+import { recordReplay, refuse } from './settle.ts'
 import type { Exchange, Inbound } from './types.ts'
 
 /** The way of one request through the stages: who asks, for what, by which routes, and then routes.ts. */
@@ -22,32 +22,51 @@ async function findKey(deps: GatewayDeps, exchange: Exchange): Promise<ApiKeyRec
   return found instanceof Promise ? await found : found
 }
 
-function replay(exchange: Exchange, answer: StoredAnswer): void {
-  const { res } = exchange
-  res.writeHead(answer.status, {
+/** With an Idempotency-Key it is one request, however often it was sent; without one, the retry is told as its own. */
+function replay(deps: GatewayDeps, inbound: Inbound, answer: StoredAnswer): void {
+  const { exchange, idempotencyKey } = inbound
+  const first = formatId('req', answer.requestId)
+  const id = idempotencyKey === null ? exchange.publicId : first
+  if (idempotencyKey === null) recordReplay(deps, inbound, first)
+  exchange.res.writeHead(answer.status, {
     ...answer.headers,
-    'x-request-id': formatId('req', answer.requestId),
+    'x-request-id': id,
+    'request-id': id,
     'x-tf-replayed': 'true',
+    'x-tf-replay-of': first,
   })
-  res.end(answer.body)
+  exchange.res.end(answer.body)
 }
 
-/** @returns the claim to settle, null when the request carries no key, or 'answered' */
-async function claim(deps: GatewayDeps, inbound: Inbound): Promise<Claim | null | 'answered'> {
-  const { exchange, key, idempotencyKey } = inbound
-  if (idempotencyKey === null) return null
-  const result = await deps.idempotency.claim({
-    orgId: key.orgId,
-    projectId: key.projectId,
-    key: idempotencyKey,
-    path: exchange.req.url ?? '',
-    body: inbound.bytes,
-    requestId: exchange.requestId,
-  })
+function askClaim(deps: GatewayDeps, inbound: Inbound): Promise<ClaimResult> | null {
+  const { exchange, key, idempotencyKey, bytes: body } = inbound
+  const { orgId, projectId, id: apiKeyId } = key
+  const { req: request, requestId } = exchange
+  if (idempotencyKey !== null)
+    return deps.idempotency.claim({
+      orgId,
+      projectId,
+      key: idempotencyKey,
+      path: request.url ?? '',
+      body,
+      requestId,
+    })
+  if (!key.replaysUnkeyedRetries) return null
+  return deps.retries.claim({ orgId, projectId, apiKeyId, requestId, request, body })
+}
+
+/** @returns the claim to settle, or null when the request was answered */
+async function claim(
+  deps: GatewayDeps,
+  inbound: Inbound,
+  asked: Promise<ClaimResult>,
+): Promise<Claim | null> {
+  const { exchange, key } = inbound
+  const result = await asked
   if (result.kind === 'claimed') return result.claim
-  if (result.kind === 'replay') replay(exchange, result.answer)
+  if (result.kind === 'replay') replay(deps, inbound, result.answer)
   else refuse(deps, { exchange, key, inbound, fault: result.fault })
-  return 'answered'
+  return null
 }
 
 async function serveInbound(deps: GatewayDeps, inbound: Inbound, claimed: Claim | null): Promise<void> {
@@ -86,8 +105,9 @@ async function serveKey(deps: GatewayDeps, exchange: Exchange, key: ApiKeyRecord
   deps.tenancy.touch(key.secretId)
   const inbound = decode(exchange, key, bytes.value)
   if (!inbound.ok) return refuse(deps, { exchange, key, fault: inbound.fault })
-  const claimed = inbound.value.idempotencyKey === null ? null : await claim(deps, inbound.value)
-  if (claimed === 'answered') return
+  const asked = askClaim(deps, inbound.value)
+  const claimed = asked === null ? null : await claim(deps, inbound.value, asked)
+  if (asked !== null && claimed === null) return
   try {
     await serveInbound(deps, inbound.value, claimed)
   } catch (thrown) {

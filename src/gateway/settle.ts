@@ -50,7 +50,8 @@ export interface Refusal {
 
 const NO_SHORTAGES: ReadonlyMap<RoutePlan, Shortage> = new Map()
 
-function refusalStory(refusal: Refusal): Story {
+/** What is told of a request for which no route was chosen. */
+function refusalStory(refusal: Omit<Refusal, 'fault'> & { readonly fault?: Fault }): Story {
   const { inbound, admitted, planned } = refusal
   return {
     exchange: refusal.exchange,
@@ -73,13 +74,13 @@ function refusalStory(refusal: Refusal): Story {
     maxOutputTokens: null,
     lowered: false,
     shortages: refusal.shortages ?? NO_SHORTAGES,
-    limit: refusal.fault.limit ?? null,
+    limit: refusal.fault?.limit ?? null,
   }
 }
 
 /** Answers a request that is turned away here, and writes its receipt. Nothing was sent, so nothing is charged. */
 export function refuse(deps: GatewayDeps, refusal: Refusal): void {
-  const { exchange, key, fault } = refusal
+  const { exchange, fault } = refusal
   // A key that is no longer valid leaves a receipt for its owner, but whoever holds it is told nothing of that: neither by
   // the answer nor, as the receipt is made after it, by its time.
   sendFault(
@@ -88,17 +89,22 @@ export function refuse(deps: GatewayDeps, refusal: Refusal): void {
     refusal.close === true ? { connection: 'close' } : {},
   )
   exchange.req.resume()
-  const ending: Ending = { kind: 'refused', fault }
+  record(deps, refusalStory(refusal), { kind: 'refused', fault })
+}
+
+/** The receipt of a request that was answered with the stored answer of another one, which paid for it. */
+export function recordReplay(deps: GatewayDeps, inbound: Inbound, replayOf: string): void {
+  const { exchange, key } = inbound
+  record(deps, { ...refusalStory({ exchange, key, inbound }), replayOf }, { kind: 'replayed' })
+}
+
+/** Writes the receipt of a request for which no money moves. */
+function record(deps: GatewayDeps, story: Story, ending: Ending): void {
+  const fault = ending.kind === 'refused' ? ending.fault : null
   const priced: Priced = { ...meter(ending, NO_BOUNDS), totalNano: 0n, charge: null }
-  const story = refusalStory(refusal)
   const document = composeDocument(story, ending, priced, fault, deps.clock)
-  const op: LedgerOp = {
-    kind: 'record',
-    orgId: key.orgId,
-    id: exchange.requestId,
-    receipt: receiptRecord(story, document, 0n),
-  }
-  submit(deps, op)
+  const receipt = receiptRecord(story, document, 0n)
+  submit(deps, { kind: 'record', orgId: story.key.orgId, id: story.exchange.requestId, receipt })
   countUp(deps.counters.byStatus, document.status)
   countUp(deps.counters.bySettlement, document.settlement)
 }

@@ -174,6 +174,8 @@ export type Ending =
       readonly tokenFactor?: number
     }
   | { readonly kind: 'refused'; readonly fault: Fault }
+  /** The answer of an earlier request was given again. */
+  | { readonly kind: 'replayed' }
 
 export interface Metered {
   readonly usage: Usage | null

@@ -29,6 +29,8 @@ export interface ReceiptDocument {
   readonly endpoint: string
   readonly streamed: boolean
   readonly idempotency?: string | undefined
+  /** The request whose stored answer was given again. */
+  readonly replayOf?: string | undefined
   readonly requested?: string | undefined
   readonly model?: string | undefined
   readonly served?: string | undefined
@@ -182,6 +184,7 @@ export const NO_CHARGE_REASONS = [
   'reported_nothing',
   'price_is_zero',
   'nothing_provable',
+  'replayed',
 ] as const
 export type NoChargeReason = (typeof NO_CHARGE_REASONS)[number]
 

@@ -110,6 +110,10 @@ export const NO_CHARGE_TEXT: Readonly<Record<NoChargeReason, Text>> = {
     en: 'the gateway stopped while the request ran, and nothing it delivered can be proven',
     zh: '请求进行中网关停止，无法证明已送达的内容',
   },
+  replayed: {
+    en: 'this is a retry of a request whose answer was kept, and that request paid for it',
+    zh: '这是一次重试：答复取自已保存的原请求，费用由原请求承担',
+  },
 }
 
 export const SETTLEMENT_TEXT: Readonly<Record<Settlement, Text>> = {
@@ -148,6 +152,7 @@ export const SETTLEMENT_TEXT: Readonly<Record<Settlement, Text>> = {
     en: 'the gateway stopped while the request ran; settled afterwards from the stored hold',
     zh: '请求进行中网关停止；事后依据已存的预留结算',
   },
+  replayed: { en: 'the stored answer was given again', zh: '再次返回已保存的答复' },
 }
 
 const FLAG_TEXT: Readonly<Record<ReceiptFlag, Text>> = {
@@ -342,6 +347,11 @@ function limitSentence({ limit }: ReceiptDocument, language: Language): string {
   return `限额：${scope}的${period}预算为 ${currency} ${amount}，已用 ${used}，进行中的请求预留 ${held}。${resets_at === null ? '' : `将于 ${resets_at} 重置。`}`
 }
 
+function replaySentence({ replayOf }: ReceiptDocument, language: Language): string {
+  if (replayOf === undefined) return ''
+  return language === 'en' ? ` It repeats ${replayOf}.` : `原请求：${replayOf}。`
+}
+
 function explainIn(doc: ReceiptDocument, language: Language): string {
   if (doc.status === 'pending') return explainPending(doc, language)
   const ending = SETTLEMENT_TEXT[doc.settlement][language]
@@ -353,7 +363,7 @@ function explainIn(doc: ReceiptDocument, language: Language): string {
       : language === 'en'
         ? ` Reason: ${doc.error.message}`
         : `原因：${doc.error.message}`
-  return `${moneySentence(doc, language)}${choiceSentence(doc, language)}${attemptsSentence(doc, language)}${usageSentence(doc, language)}${end}${flagsSentence(doc, language)}${refusal}${limitSentence(doc, language)}${sandboxSentence(doc, language)}`.trim()
+  return `${moneySentence(doc, language)}${replaySentence(doc, language)}${choiceSentence(doc, language)}${attemptsSentence(doc, language)}${usageSentence(doc, language)}${end}${flagsSentence(doc, language)}${refusal}${limitSentence(doc, language)}${sandboxSentence(doc, language)}`.trim()
 }
 
 export function explain(doc: ReceiptDocument): Text {

@@ -216,6 +216,18 @@ const OF_SETTLEMENT: Readonly<Record<Settlement, readonly [doc: ReceiptDocument,
     /the gateway stopped while the request ran/,
     /网关停止/,
   ],
+  replayed: [
+    {
+      ...without('charge', 'usage', 'hold', 'decision'),
+      status: 'replayed',
+      settlement: 'replayed',
+      attempts: [],
+      noCharge: 'replayed',
+      replayOf: 'req_1',
+    },
+    /retry of a request whose answer was kept, and that request paid for it\. It repeats req_1\./,
+    /原请求承担。原请求：req_1。/,
+  ],
 }
 
 test('every settlement is explained in both languages by its key facts, in whole sentences', () => {

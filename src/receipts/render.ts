@@ -155,6 +155,7 @@ export function renderReceipt(
     endpoint: doc.endpoint,
     streamed: doc.streamed,
     idempotency_key: doc.idempotency ?? null,
+    replay_of: doc.replayOf ?? null,
     requested_model: doc.requested ?? null,
     catalog_model: doc.model ?? null,
     served_model: doc.served ?? null,

@@ -31,6 +31,7 @@ export interface OrganizationChange {
 export interface ProjectChange {
   readonly name?: string
   readonly state?: ProjectState
+  readonly replayUnkeyedRetries?: boolean
 }
 
 export interface Directory extends KeyBook {
@@ -59,19 +60,26 @@ interface ProjectRow {
   readonly org_id: string
   readonly name: string
   readonly state: ProjectState
+  readonly replay_unkeyed_retries: boolean
   readonly created_at: Date
 }
 
 const ORGANIZATION = 'id, name, time_zone, created_at'
-const PROJECT = 'id, org_id, name, state, created_at'
+const PROJECT = 'id, org_id, name, state, replay_unkeyed_retries, created_at'
 
 function organizationOf(row: OrganizationRow): Organization {
   return { id: row.id, name: row.name, timeZone: row.time_zone, createdAtMs: row.created_at.getTime() }
 }
 
 function projectOf(row: ProjectRow): Project {
-  const { id, name, state } = row
-  return { id, orgId: row.org_id, name, state, createdAtMs: row.created_at.getTime() }
+  return {
+    id: row.id,
+    orgId: row.org_id,
+    name: row.name,
+    state: row.state,
+    replayUnkeyedRetries: row.replay_unkeyed_retries,
+    createdAtMs: row.created_at.getTime(),
+  }
 }
 
 export interface DirectoryParts {
@@ -154,7 +162,11 @@ function organizations({ database, ids }: DirectoryParts) {
 function projects({ database, ids }: DirectoryParts) {
   const find = (from: Queryable, id: Uuid, lock = '') =>
     from.maybeOne<ProjectRow>(`select ${PROJECT} from tenancy.project where id = $1 ${lock}`, [id])
-  const told = ({ name, state }: ProjectRow): Json => ({ name, state })
+  const told = ({ name, state, replay_unkeyed_retries }: ProjectRow): Json => ({
+    name,
+    state,
+    replay_unkeyed_retries,
+  })
 
   return {
     createProject(input: NewProject, by: Actor = SYSTEM): Promise<Project | null> {
@@ -184,8 +196,13 @@ function projects({ database, ids }: DirectoryParts) {
         const old = await find(tx, id, 'for no key update')
         if (old === null) return null
         const row = await tx.one<ProjectRow>(
-          `update tenancy.project set name = $2, state = $3 where id = $1 returning ${PROJECT}`,
-          [id, change.name ?? old.name, change.state ?? old.state],
+          `update tenancy.project set name = $2, state = $3, replay_unkeyed_retries = $4 where id = $1 returning ${PROJECT}`,
+          [
+            id,
+            change.name ?? old.name,
+            change.state ?? old.state,
+            change.replayUnkeyedRetries ?? old.replay_unkeyed_retries,
+          ],
         )
         await recordEvent(tx, by, {
           orgId: row.org_id,

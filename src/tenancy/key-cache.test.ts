@@ -24,6 +24,7 @@ function record(id: string, more: Partial<ApiKeyRecord> = {}): ApiKeyRecord {
     projectId: 'project',
     projectName: 'Project',
     projectState: 'active',
+    replaysUnkeyedRetries: false,
     label: '',
     prefix: 'sk-tf-0000',
     secretId: 'secret',

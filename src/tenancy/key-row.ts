@@ -14,6 +14,7 @@ export interface KeyRow {
   readonly project_id: string
   readonly project_name: string
   readonly project_state: string
+  readonly project_replays: boolean
   readonly label: string
   readonly prefix: string
   readonly secret_id: string | null
@@ -41,8 +42,8 @@ export interface SecretRow {
   readonly last_used_at: Date | null
 }
 
-const OF_KEY = `k.id, k.org_id, o.name as org_name, k.project_id, p.name as project_name, p.state as project_state, k.label,
-    k.policy, k.allow_cross_balance, k.models, k.route_names, k.buckets, k.max_charge, k.allowed_networks, k.max_attempts,
+const OF_KEY = `k.id, k.org_id, o.name as org_name, k.project_id, p.name as project_name, p.state as project_state,
+    p.replay_unkeyed_retries as project_replays, k.label, k.policy, k.allow_cross_balance, k.models, k.route_names, k.buckets, k.max_charge, k.allowed_networks, k.max_attempts,
     k.created_at, k.last_used_at`
 const PLACES = `join tenancy.organization o on o.id = k.org_id
   join tenancy.project p on p.org_id = k.org_id and p.id = k.project_id`
@@ -92,6 +93,7 @@ export function recordOf(row: KeyRow): ApiKeyRecord {
     projectId: row.project_id,
     projectName: row.project_name,
     projectState: row.project_state,
+    replaysUnkeyedRetries: row.project_replays,
     label: row.label,
     prefix: row.prefix,
     secretId: row.secret_id,

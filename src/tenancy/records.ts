@@ -16,6 +16,7 @@ export interface Project {
   readonly name: string
   /** While it is paused, none of its keys is served. */
   readonly state: ProjectState
+  readonly replayUnkeyedRetries: boolean
   readonly createdAtMs: number
 }
 
@@ -27,6 +28,8 @@ export interface ApiKeyRecord {
   readonly projectId: Uuid
   readonly projectName: string
   readonly projectState: ProjectState
+  /** Answers are kept for a minute, so that the retry of a client that sends no Idempotency-Key gets the same one. */
+  readonly replaysUnkeyedRetries: boolean
   readonly label: string
   /** Of the secret that was sent; in lists of the newest one. */
   readonly prefix: string

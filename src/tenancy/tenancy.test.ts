@@ -75,6 +75,7 @@ test('a key is found with everything it may do, without a promise the second tim
     projectId: project.id,
     projectName: 'Beta',
     projectState: 'active',
+    replaysUnkeyedRetries: false,
     label: 'a key',
     prefix: secret.slice(0, 10),
     secretId: key.secretId,

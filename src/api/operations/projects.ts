@@ -75,7 +75,7 @@ export const changeProject = operation({
   id: 'changeProject',
   method: 'PATCH',
   path: '/api/v1/projects/{id}',
-  summary: 'Renames, pauses or resumes a project; while it is paused, none of its keys is served',
+  summary: 'Renames, pauses or resumes a project, or has retries of official SDKs recognized for it',
   callers: ['operator'],
   permission: 'projects.write',
   params: z.strictObject({ id: z.string() }),
@@ -87,6 +87,9 @@ export const changeProject = operation({
     const change = {
       ...(body.name === undefined ? {} : { name: nameOf(body.name) }),
       ...(body.state === undefined ? {} : { state: body.state }),
+      ...(body.replay_unkeyed_retries === undefined
+        ? {}
+        : { replayUnkeyedRetries: body.replay_unkeyed_retries }),
     }
     const project = await deps.tenancy.changeProject(idOf('prj', params.id), change, by)
     if (project === null) throw notFound()

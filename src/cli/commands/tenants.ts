@@ -1,4 +1,5 @@
-import { type Command, givenFlag, textFlag } from '../command.ts'
+import { PROJECT_STATES } from '../../contract/index.ts'
+import { type Command, type Flags, givenFlag, textFlag, UsageError } from '../command.ts'
 import { listText } from '../text.ts'
 import { PAGE_EXPLAIN, PAGE_OPTIONS, pageQuery } from './paging.ts'
 
@@ -72,4 +73,53 @@ const projectList: Command = {
   },
 }
 
-export const TENANT_COMMANDS: readonly Command[] = [orgCreate, orgList, projectCreate, projectList]
+const ON_OFF = ['on', 'off'] as const
+
+function oneOf<T extends string>(flags: Flags, name: string, words: readonly T[]): T | undefined {
+  const text = textFlag(flags, name)
+  const word = words.find((each) => each === text)
+  if (text !== undefined && word === undefined)
+    throw new UsageError(`--${name} must be one of ${words.join(', ')}`)
+  return word
+}
+
+const projectChange: Command = {
+  words: ['project', 'change'],
+  summary: 'Renames, pauses or resumes a project, or has retries of official SDKs recognized for it',
+  args: ['PROJECT'],
+  options: {
+    name: { type: 'string' },
+    state: { type: 'string' },
+    'replay-unkeyed-retries': { type: 'string' },
+  },
+  explain: {
+    name: 'its new name',
+    state: 'active or paused; while it is paused, none of its keys is served',
+    'replay-unkeyed-retries':
+      'on or off: a retry without Idempotency-Key gets the answer of the request it repeats',
+  },
+  example: 'forge project change prj_… --replay-unkeyed-retries on',
+  async run({ args, flags, client }) {
+    const name = textFlag(flags, 'name')
+    const state = oneOf(flags, 'state', PROJECT_STATES)
+    const replays = oneOf(flags, 'replay-unkeyed-retries', ON_OFF)
+    const value = await (await client()).changeProject(args[0] ?? '', {
+      ...(name === undefined ? {} : { name }),
+      ...(state === undefined ? {} : { state }),
+      ...(replays === undefined ? {} : { replay_unkeyed_retries: replays === 'on' }),
+    })
+    const retries = value.replay_unkeyed_retries ? 'on' : 'off'
+    return {
+      value,
+      text: `${value.id}  ${value.name}  ${value.state}  replay of unkeyed retries: ${retries}`,
+    }
+  },
+}
+
+export const TENANT_COMMANDS: readonly Command[] = [
+  orgCreate,
+  orgList,
+  projectCreate,
+  projectList,
+  projectChange,
+]
