@@ -6,7 +6,7 @@ import { type BudgetBook, createBudgetStore, openBudgets } from './budgets/index
 import { type Catalog, loadPriceVersion, openCatalog } from './catalog/index.ts'
 import type { AuditReport, Readiness } from './contract/index.ts'
 import { type Database, listen, openDatabase } from './db/index.ts'
-import { createGateway, type Gateway } from './gateway/index.ts'
+import { createGateway, type Gateway, readUpstreamSalt } from './gateway/index.ts'
 import { createIdSource, errorText, type IdSource, type Log, systemClock } from './kernel/index.ts'
 import {
   type AccountBook,
@@ -193,6 +193,7 @@ async function buildParts(options: AppOptions): Promise<Parts> {
     budgets,
     trustedProxies: networksOf(options.trustedProxies ?? []),
     processId,
+    upstreamSalt: await readUpstreamSalt(database),
     clock,
     ids,
     log,

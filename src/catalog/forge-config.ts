@@ -50,6 +50,11 @@ export function bucketsOf(written: WrittenFile['buckets']): Bucket[] {
   return Object.entries(all).map(([id, { currency, name }]) => ({ id, currency, name: name ?? id }))
 }
 
+/** Others speak its formats too, and a strict one refuses members that it does not know. */
+function isOpenAi(baseUrl: string): boolean {
+  return /^https:\/\/(?:[a-z]{2}\.)?api\.openai\.com(?:\/|:443|$)/i.test(baseUrl)
+}
+
 export function configOf(written: WrittenFile): ForgeConfig {
   const buckets = bucketsOf(written.buckets)
   const currencies = new Map(buckets.map(({ id, currency }) => [id, currency]))
@@ -65,6 +70,7 @@ export function configOf(written: WrittenFile): ForgeConfig {
       apiKey: channel.api_key ?? '',
       timeouts: channel.timeouts,
       sandbox: channel.sandbox ?? false,
+      namesCaches: channel.add_prompt_cache_key ?? isOpenAi(channel.base_url ?? ''),
       ...(channel.platform == null ? {} : { platform: channel.platform }),
     })),
     models: Object.entries(written.models ?? {}).map(([name, model]) => ({

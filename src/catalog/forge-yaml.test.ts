@@ -71,6 +71,7 @@ test('a full file becomes exact values with every default filled in', () => {
       apiKey: 'sk-real-key',
       timeouts: defaults,
       sandbox: false,
+      namesCaches: true,
     },
     {
       name: 'relay-a',
@@ -80,6 +81,7 @@ test('a full file becomes exact values with every default filled in', () => {
       apiKey: 'k',
       timeouts: { ...defaults, connectMs: 2000 },
       sandbox: false,
+      namesCaches: false,
     },
     {
       name: 'play',
@@ -89,6 +91,7 @@ test('a full file becomes exact values with every default filled in', () => {
       apiKey: '',
       timeouts: defaults,
       sandbox: true,
+      namesCaches: false,
     },
   ])
   const [model] = config.models
@@ -168,5 +171,20 @@ test('a file cut anywhere is read or refused, never thrown at, and no fault show
   for (let cut = 0; cut < FULL.length; cut += 3) {
     const read = parseForgeYaml(FULL.slice(0, cut), { OPENAI_API_KEY: 'sk-env-secret' })
     if (!read.ok) assert.ok(!read.faults.map(faultText).join().includes('env-secret'))
+  }
+})
+
+test('a name for the prompt cache is added at the hosts of OpenAI, and where the file says so', () => {
+  const channels: readonly (readonly [settings: string, adds: boolean])[] = [
+    ['base_url: https://api.openai.com/v1', true],
+    ['base_url: https://eu.api.openai.com/v1', true],
+    ['base_url: https://api.openai.com/v1, add_prompt_cache_key: false', false],
+    ['base_url: https://api.openai.com.relay.example/v1', false],
+    ['base_url: https://relay.example/api.openai.com/v1', false],
+    ['base_url: https://relay.example/v1, add_prompt_cache_key: true', true],
+  ]
+  for (const [settings, adds] of channels) {
+    const [channel] = configOf(`channels: {c: {protocol: openai, ${settings}}}`, {}).channels
+    assert.equal(channel?.namesCaches, adds, settings)
   }
 })

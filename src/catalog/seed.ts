@@ -28,6 +28,7 @@ export function sandboxChannel(baseUrl: string): Channel {
     apiKey: '',
     timeouts: { connectMs: 3000, firstTokenMs: 60_000, idleMs: 60_000, totalMs: 600_000 },
     sandbox: true,
+    namesCaches: false,
   }
 }
 

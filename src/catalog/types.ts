@@ -73,6 +73,8 @@ export interface Channel {
   readonly timeouts: ChannelTimeouts
   /** True for the built-in sandbox upstream: no model answers there. */
   readonly sandbox: boolean
+  /** True where a request that names no prompt cache is given its organization's name for one. */
+  readonly namesCaches: boolean
   /** The cloud that the channel is reached through; absent: the provider itself. */
   readonly platform?: PlatformSettings
 }

@@ -59,6 +59,7 @@ export const channelSchema = closed({
   public_name: text.nullish(),
   timeouts,
   sandbox: z.boolean().nullish(),
+  add_prompt_cache_key: z.boolean().nullish(),
 })
 
 const routeChannel = closed({

@@ -26,6 +26,8 @@ export interface GatewayDeps {
   readonly trustedProxies: NetworkSet
   readonly upstreams: Upstreams
   readonly platforms: Platforms
+  /** Of the names that providers are told instead of customers' own (aliases.ts). */
+  readonly upstreamSalt: Buffer
   readonly idempotency: Idempotency
   readonly retries: Retries
   readonly openHolds: OpenHolds

@@ -30,6 +30,7 @@ export interface GatewayOptions {
   readonly budgets: Pick<BudgetBook, 'under'>
   readonly trustedProxies: NetworkSet
   readonly processId: Uuid
+  readonly upstreamSalt: Buffer
   readonly clock: Clock
   readonly ids: IdSource
   readonly log: Log

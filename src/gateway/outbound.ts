@@ -6,11 +6,13 @@ import {
   type DecodeResult,
   type EncodeResult,
   type MemberChange,
+  type MemberEdit,
   type NeutralRequest,
   type Protocol,
   rewriteMembers,
   spliceMembers,
 } from '../protocols/index.ts'
+import { type Aliased, Aliases } from './aliases.ts'
 import type { Inbound } from './types.ts'
 import { formatOf } from './wire.ts'
 
@@ -75,12 +77,17 @@ export class Outbound {
   private readonly inbound: Inbound
   private readonly model: CatalogModel
   private readonly platforms: Platforms
+  private readonly aliases: Aliases
+  private readonly aliased: Aliased
   private decoded: DecodeResult<NeutralRequest> | null = null
 
-  constructor(inbound: Inbound, model: CatalogModel, platforms: Platforms) {
+  /** @param salt of the names that providers are told (aliases.ts) */
+  constructor(inbound: Inbound, model: CatalogModel, platforms: Platforms, salt: Buffer) {
     this.inbound = inbound
     this.model = model
     this.platforms = platforms
+    this.aliases = new Aliases(salt, inbound.key.orgId)
+    this.aliased = this.aliases.apply(inbound.exchange.call.protocol.name, inbound.body)
   }
 
   /** Null when the channel can be asked; else why its format cannot express the request. */
@@ -125,8 +132,9 @@ export class Outbound {
         path: protocol.callPath(call, facts),
         headers: { ...headers, ...forwarded(this.inbound, protocol) },
       }
-      const edits = protocol.passEdits(facts, call)
-      const shaped = shape(platform, protocol, { ...call, ...plain, body: this.inbound.body })
+      const added = this.added(target, protocol)
+      const edits = [...protocol.passEdits(facts, call), ...this.aliased.edits, ...added]
+      const shaped = shape(platform, protocol, { ...call, ...plain, body: this.aliased.body })
       const body =
         shaped === null
           ? spliceMembers(bytes, spans, edits)
@@ -137,16 +145,28 @@ export class Outbound {
     const encoded = this.encode(protocol, target, limit, withoutUsage)
     if (!encoded.ok) return { ok: false, fault: untranslatable(encoded, protocol) }
     const plain = { path: protocol.callPath(call), headers }
-    const shaped = shape(platform, protocol, { ...call, ...plain, body: encoded.body })
+    const named = this.named(target, protocol, encoded.body)
+    const shaped = shape(platform, protocol, { ...call, ...plain, body: named })
     return {
       ok: true,
       protocol,
       platform,
       path: (shaped ?? plain).path,
       headers: (shaped ?? plain).headers,
-      body: Buffer.from(JSON.stringify(changed(encoded.body, shaped?.changes ?? []))),
+      body: Buffer.from(JSON.stringify(changed(named, shaped?.changes ?? []))),
       dropped: [...encoded.dropped, ...(shaped?.dropped ?? [])],
     }
+  }
+
+  /** With the cache named, where the channel takes a name and the caller gave none. */
+  private named(target: RouteChannel, protocol: Protocol, body: JsonObject): JsonObject {
+    return target.channel.namesCaches ? { ...body, ...this.aliases.missing(protocol.name, body) } : body
+  }
+
+  private added(target: RouteChannel, protocol: Protocol): MemberEdit[] {
+    if (!target.channel.namesCaches) return []
+    const missing = Object.entries(this.aliases.missing(protocol.name, this.aliased.body))
+    return missing.map(([name, value]) => ({ name, json: JSON.stringify(value) }))
   }
 
   private encode(
@@ -155,8 +175,8 @@ export class Outbound {
     limit: number | null,
     withoutUsage: boolean,
   ): EncodeResult {
-    const { exchange, body, facts } = this.inbound
-    this.decoded ??= exchange.call.protocol.decodeRequest(body, facts)
+    const { exchange, facts } = this.inbound
+    this.decoded ??= exchange.call.protocol.decodeRequest(this.aliased.body, facts)
     if (!this.decoded.ok) return this.decoded
     const encoded = protocol.encodeRequest(this.decoded.value, {
       upstreamModel: target.upstreamModel,

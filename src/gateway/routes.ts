@@ -62,7 +62,8 @@ class RouteRun {
     this.deps = deps
     this.planned = planned
     this.claim = claim
-    this.outbound = new Outbound(planned.admitted.inbound, planned.admitted.model, deps.platforms)
+    const { inbound, model } = planned.admitted
+    this.outbound = new Outbound(inbound, model, deps.platforms, deps.upstreamSalt)
     this.authorization = new Authorization(deps)
   }
 

@@ -5,7 +5,6 @@
 export const PURPOSES = {
   session: 'tokens-forge/1/session',
   webhook_secret: 'tokens-forge/1/webhook-secret',
-  cache_salt: 'tokens-forge/1/cache-salt',
 } as const
 
 export type Purpose = keyof typeof PURPOSES
