@@ -1,7 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
-import { type Api, createApi, createTenants, type Metric, type People, TENANT_ROLE } from './api/index.ts'
+import {
+  type Api,
+  createApi,
+  createConsole,
+  createTenants,
+  type Metric,
+  type People,
+  TENANT_ROLE,
+} from './api/index.ts'
 import { type BudgetBook, createBudgetStore, openBudgets } from './budgets/index.ts'
 import { type Catalog, loadPriceVersion, openCatalog } from './catalog/index.ts'
 import type { AuditReport, Readiness } from './contract/index.ts'
@@ -87,6 +95,8 @@ function openPools(options: AppOptions) {
     ledger: open('forge-ledger', 2, 10_000),
     app: open('forge', 8, 5_000),
     audit: open('forge-audit', 1, 300_000),
+    /** What people and scripts look at: a question that takes long is given up, and whoever asks many waits for their own. */
+    console: open('forge-console', 4, 2_000),
     tenant: open('forge-tenant', 4, 2_000, TENANT_ROLE),
   }
 }
@@ -233,7 +243,13 @@ async function closeParts(parts: Parts, api: Api, patienceMs: number, log: Log):
   await parts.budgets.close()
   await tenancy.close()
   parts.mailer.close()
-  await Promise.all([pools.ledger.close(), pools.app.close(), pools.audit.close(), pools.tenant.close()])
+  await Promise.all([
+    pools.ledger.close(),
+    pools.app.close(),
+    pools.audit.close(),
+    pools.tenant.close(),
+    pools.console.close(),
+  ])
 }
 
 const NOBODY: People = {
@@ -254,6 +270,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
     keys: tenancy,
     people: NOBODY,
     tenants: createTenants({ pool: pools.tenant, tenancy, ...changed }),
+    console: createConsole({ pool: pools.console, tenancy, ...changed }),
     publicUrl: options.publicUrl ?? 'http://127.0.0.1:8700',
     mailer: parts.mailer,
     catalog,

@@ -21,6 +21,8 @@ export interface ApiDeps {
   readonly people: People
   /** What reads and writes for customers: the same over a role that sees these organizations only. */
   tenants(orgIds: readonly Uuid[]): TenantDeps
+  /** The same for operators, who see all: over a pool of its own, so that a question that takes long stands in nobody's way. */
+  readonly console: TenantDeps
   /** How people reach this installation, without a slash at the end. */
   readonly publicUrl: string
   readonly mailer: Mailer

@@ -14,7 +14,8 @@ export function fenced(deps: ApiDeps, operation: Operation, caller: Caller): Api
   // What every person may do is about themselves, and needs no organization.
   if (caller.kind === 'person' && operation.permission !== 'signed_in')
     return { ...deps, ...deps.tenants([...caller.roles.keys()]) }
-  return caller.kind === 'key' ? { ...deps, ...deps.tenants([caller.key.orgId]) } : deps
+  if (caller.kind === 'key') return { ...deps, ...deps.tenants([caller.key.orgId]) }
+  return caller.kind === 'operator' ? { ...deps, ...deps.console } : deps
 }
 
 /** The caller that a signed-in person is to one operation. */

@@ -1,5 +1,5 @@
 import { ERRORS, type Fault, FaultError, fault, type Problem } from '../contract/index.ts'
-import { isConnectionLoss } from '../db/index.ts'
+import { isConnectionLoss, isStatementTimeout } from '../db/index.ts'
 import { errorText, type Log } from '../kernel/index.ts'
 import { LedgerOverloaded } from '../ledger/index.ts'
 import type { FieldError } from './validate.ts'
@@ -51,6 +51,9 @@ export function faultOf(thrown: unknown, log: Log, requestId: string): Fault {
   if (thrown instanceof FaultError) return thrown.fault
   const framework = FRAMEWORK[codeOf(thrown)]
   if (framework !== undefined) return framework
+  // Not logged: how wide a question is, is the asker's to choose.
+  if (isStatementTimeout(thrown))
+    return fault('overloaded', 'This takes too long to find; ask for a shorter time or fewer rows.')
   if (thrown instanceof SyntaxError) return fault('invalid_json', 'The body cannot be read as JSON.')
   log.error(
     { error: errorText(thrown), stack: thrown instanceof Error ? thrown.stack : null, request: requestId },

@@ -9,22 +9,26 @@ import type { TenantDeps } from './deps.ts'
 export const TENANT_ROLE = 'forge_tenant'
 
 export interface TenantOptions extends Omit<BudgetStoreOptions, 'database'> {
-  /** Connections of {@link TENANT_ROLE}. */
+  /** For customers, connections of {@link TENANT_ROLE}. */
   readonly pool: Database
   readonly tenancy: Pick<Tenancy, 'within'>
 }
 
-/** The domains' functions over a database that shows some organizations and hides all others. */
+/** The domains' functions over one way to the database. */
+export function createConsole({ pool, tenancy, ...budgets }: TenantOptions): TenantDeps {
+  return {
+    database: pool,
+    tenancy: tenancy.within(pool),
+    budgets: createBudgetStore({ ...budgets, database: pool }),
+    receipts: createReceiptReader(pool),
+  }
+}
+
+/** The same over a database that shows some organizations and hides all others. */
 export function createTenants(options: TenantOptions): (orgIds: readonly Uuid[]) => TenantDeps {
-  const { pool, tenancy, ...budgets } = options
   return (orgIds) => {
     assert(orgIds.every(isUuid), 'organizations are named by their ids')
-    const database = bindDatabase(pool, { 'forge.orgs': `{${orgIds.join(',')}}` })
-    return {
-      database,
-      tenancy: tenancy.within(database),
-      budgets: createBudgetStore({ ...budgets, database }),
-      receipts: createReceiptReader(database),
-    }
+    const pool = bindDatabase(options.pool, { 'forge.orgs': `{${orgIds.join(',')}}` })
+    return createConsole({ ...options, pool })
   }
 }

@@ -49,6 +49,11 @@ export function isConnectionLoss(thrown: unknown): boolean {
   return code === '' && LOST_MESSAGE.test(property(thrown, 'message'))
 }
 
+/** True when the server gave a statement up because it took longer than it may; nothing was done. */
+export function isStatementTimeout(thrown: unknown): boolean {
+  return property(thrown, 'code') === '57014'
+}
+
 /** True for a serialization failure or a deadlock: nothing was done, the same work may succeed. */
 export function isRetryable(thrown: unknown): boolean {
   return RETRYABLE_STATES.has(property(thrown, 'code'))
