@@ -10,7 +10,7 @@ import {
   type People,
   TENANT_ROLE,
 } from './api/index.ts'
-import { type BudgetBook, createBudgetStore, openBudgets } from './budgets/index.ts'
+import { type BudgetBook, openBudgets } from './budgets/index.ts'
 import { type Catalog, loadPriceVersion, openCatalog } from './catalog/index.ts'
 import type { AuditReport, Readiness } from './contract/index.ts'
 import { type Database, listen, openDatabase } from './db/index.ts'
@@ -26,7 +26,15 @@ import {
   startRecovery,
 } from './ledger/index.ts'
 import { createMailer, type Mailer } from './mail/index.ts'
-import { auditReceipts, createReceiptReader } from './receipts/index.ts'
+import {
+  createFailureWatch,
+  type FailureWatch,
+  type Limiter,
+  openLimiter,
+  openRates,
+  type RateBook,
+} from './rates/index.ts'
+import { auditReceipts } from './receipts/index.ts'
 import { createKeyring, type Keyring } from './secrets/index.ts'
 import { networksOf, openTenancy, type Tenancy } from './tenancy/index.ts'
 
@@ -47,6 +55,12 @@ export interface AppOptions {
   readonly publicUrl: string | null
   /** Networks of proxies that may say for whom they ask; none when left out. */
   readonly trustedProxies?: readonly string[]
+  /** Carries a password; null or left out counts rates in this process. */
+  readonly redisUrl?: string | null
+  /** How many of these there are in the installation; 1 when left out. */
+  readonly processes?: number
+  /** Requests without a valid key that one address may send; 30 when left out. */
+  readonly failuresPerMinute?: number
   readonly sandboxUrl: () => string | Promise<string>
   readonly log: Log
   readonly version: string
@@ -101,7 +115,7 @@ function openPools(options: AppOptions) {
   }
 }
 
-function collectMetrics(writer: LedgerWriter, gateway: Gateway): readonly Metric[] {
+function collectMetrics(writer: LedgerWriter, gateway: Gateway, limiter: Limiter): readonly Metric[] {
   const { counters } = gateway
   const gauge = (name: string, help: string, value: number): Metric => ({
     name,
@@ -120,6 +134,8 @@ function collectMetrics(writer: LedgerWriter, gateway: Gateway): readonly Metric
     gauge('forge_ledger_healthy', '1 while the ledger answers.', writer.healthy ? 1 : 0),
     gauge('forge_requests_active', 'Gateway requests under way.', counters.active),
     gauge('forge_holds_open', 'Holds of requests that run in this process.', gateway.openHolds()),
+    gauge('forge_rates_away', '1 while Redis does not answer.', limiter.state === 'away' ? 1 : 0),
+    gauge('forge_draining', 'Answers read for callers who have left.', gateway.draining.size),
     counts('forge_requests_total', 'Gateway requests by how they ended.', 'status', counters.byStatus),
     counts(
       'forge_settlements_total',
@@ -132,6 +148,12 @@ function collectMetrics(writer: LedgerWriter, gateway: Gateway): readonly Metric
       help: 'Streams begun.',
       type: 'counter',
       samples: [{ value: counters.streams }],
+    },
+    {
+      name: 'forge_drains_cancelled_total',
+      help: 'Answers cancelled since too many were being read for callers who had left.',
+      type: 'counter',
+      samples: [{ value: gateway.draining.cancelled }],
     },
     {
       name: 'forge_late_settlements_total',
@@ -175,6 +197,9 @@ interface Parts {
   readonly tenancy: Tenancy
   readonly catalog: Catalog
   readonly budgets: BudgetBook
+  readonly rates: RateBook
+  readonly limiter: Limiter
+  readonly failures: FailureWatch
   readonly gateway: Gateway
   readonly recovery: Recovery
   readonly ids: IdSource
@@ -194,6 +219,11 @@ async function buildParts(options: AppOptions): Promise<Parts> {
   const tenancy = await openTenancy({ database, listen, clock, ids, randomBytes, log })
   const catalog = await openCatalog({ database, configPath, env, ids, clock, log, sandboxUrl })
   const budgets = await openBudgets({ database, listen, clock, log })
+  const rates = await openRates({ database, listen, clock, log })
+  const { redisUrl = null, processes = 1 } = options
+  const limiter = await openLimiter({ redisUrl, processId, processes, clock, log })
+  const { failuresPerMinute: perMinute } = options
+  const failures = createFailureWatch({ clock, ...(perMinute === undefined ? {} : { perMinute }) })
   const gateway = createGateway({
     database,
     writer,
@@ -201,6 +231,9 @@ async function buildParts(options: AppOptions): Promise<Parts> {
     tenancy,
     catalog,
     budgets,
+    rates,
+    limiter,
+    failures,
     trustedProxies: networksOf(options.trustedProxies ?? []),
     processId,
     upstreamSalt: await readUpstreamSalt(database),
@@ -210,9 +243,22 @@ async function buildParts(options: AppOptions): Promise<Parts> {
     random: Math.random,
   })
   const recovery = startRecovery({ database, processId, log, recover: (hold) => gateway.recover(hold) })
-  const keyring = createKeyring(options.masterKey, randomBytes)
-  const mailer = createMailer({ ...options.mail, log })
-  return { pools, writer, accounts, tenancy, catalog, budgets, gateway, recovery, ids, keyring, mailer }
+  return {
+    pools,
+    writer,
+    accounts,
+    tenancy,
+    catalog,
+    budgets,
+    rates,
+    limiter,
+    failures,
+    gateway,
+    recovery,
+    ids,
+    keyring: createKeyring(options.masterKey, randomBytes),
+    mailer: createMailer({ ...options.mail, log }),
+  }
 }
 
 /** On top of the patience with requests. A statement that is running may take so long. */
@@ -241,6 +287,8 @@ async function closeParts(parts: Parts, api: Api, patienceMs: number, log: Log):
   await gateway.close()
   await catalog.close()
   await parts.budgets.close()
+  await parts.rates.close()
+  await parts.limiter.close()
   await tenancy.close()
   parts.mailer.close()
   await Promise.all([
@@ -263,20 +311,22 @@ export async function buildApp(options: AppOptions): Promise<App> {
   const { pools, writer, accounts, tenancy, catalog, gateway, recovery, ids } = parts
   let leaving = false
   const audit = createAudit(pools.audit)
-  const changed = { clock: systemClock, ids, changed: parts.budgets.drop }
+  const { budgets, rates } = parts
+  const tables = { tenancy, clock: systemClock, ids, budgets, rates }
+  const console = createConsole({ ...tables, pool: pools.console })
   const api = createApi({
+    ...console,
     database: pools.app,
     tenancy,
     keys: tenancy,
     people: NOBODY,
-    tenants: createTenants({ pool: pools.tenant, tenancy, ...changed }),
-    console: createConsole({ pool: pools.console, tenancy, ...changed }),
+    tenants: createTenants({ ...tables, pool: pools.tenant }),
+    console,
     publicUrl: options.publicUrl ?? 'http://127.0.0.1:8700',
     mailer: parts.mailer,
     catalog,
     ledger: { writer, accounts },
-    budgets: createBudgetStore({ database: pools.app, ...changed }),
-    receipts: createReceiptReader(pools.app),
+    failures: parts.failures,
     gateway,
     operatorToken: options.operatorToken,
     trustedProxies: networksOf(options.trustedProxies ?? []),
@@ -284,7 +334,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
     ids,
     log: options.log,
     ready: () => readiness(pools.app, writer, leaving),
-    metrics: () => collectMetrics(writer, gateway),
+    metrics: () => collectMetrics(writer, gateway, parts.limiter),
     audit,
     version: options.version,
   })

@@ -143,6 +143,7 @@ function greet(io: StartIo, greeting: Greeting): void {
 /** What a gateway process is given; children get it as a message, never on their command line. */
 export interface WorkerSetting {
   readonly databaseUrl: string
+  readonly redisUrl: string | null
   readonly operatorToken: string
   readonly masterKey: string
   readonly smtpUrl: string | null
@@ -154,6 +155,7 @@ export interface WorkerSetting {
     readonly trustedProxies: readonly string[]
     readonly mailFrom: string
     readonly publicUrl: string | null
+    readonly processes: number
     readonly logLevel: Config['logLevel']
   }
 }
@@ -173,6 +175,8 @@ async function buildWorker(
     mail: { smtpUrl: setting.smtpUrl, from: setting.config.mailFrom },
     publicUrl: setting.config.publicUrl,
     trustedProxies: setting.config.trustedProxies,
+    redisUrl: setting.redisUrl,
+    processes: setting.config.processes,
     sandboxUrl,
     log,
     version: packageVersion(),
@@ -302,6 +306,7 @@ export async function start(config: Config, io: StartIo, main: string): Promise<
     stack.add(async () => sandbox?.close())
     const shared = {
       databaseUrl: database.url,
+      redisUrl: config.redisUrl?.reveal() ?? null,
       operatorToken,
       masterKey,
       smtpUrl: config.smtpUrl?.reveal() ?? null,

@@ -12,13 +12,12 @@ import {
   type Person,
   TENANT_ROLE,
 } from '../src/api/index.ts'
-import { createBudgetStore } from '../src/budgets/index.ts'
 import { openCatalog } from '../src/catalog/index.ts'
 import { type Database, listen, openDatabase } from '../src/db/index.ts'
 import { createIdSource, type IdSource, silentLog, systemClock } from '../src/kernel/index.ts'
 import { auditLedger, createAccountBook, createLedgerWriter, type LedgerWriter } from '../src/ledger/index.ts'
 import { createMailer } from '../src/mail/index.ts'
-import { createReceiptReader } from '../src/receipts/index.ts'
+import { createFailureWatch } from '../src/rates/index.ts'
 import { NO_NETWORKS, openTenancy, type Tenancy } from '../src/tenancy/index.ts'
 import { testDatabase } from './database.ts'
 
@@ -140,8 +139,11 @@ export async function startApi(
   const writer = createLedgerWriter({ database: app, processId: ids.uuid(), log: silentLog })
   const people = new Map<string, Person>()
   const pool = openDatabase({ connection: databaseUrl, role: TENANT_ROLE, log: silentLog, max: 4 })
-  const budgets = { clock: systemClock, ids, changed: () => {} }
+  const nothing = { drop: () => {} }
+  const tables = { tenancy, clock: systemClock, ids, budgets: nothing, rates: nothing }
+  const console = createConsole({ ...tables, pool: app })
   const api = createApi({
+    ...console,
     ...parts,
     tenancy,
     keys: tenancy,
@@ -151,14 +153,13 @@ export async function startApi(
       describe: async (wanted) =>
         new Map([...people.values()].filter(({ id }) => wanted.includes(id)).map((one) => [one.id, one])),
     },
-    tenants: createTenants({ pool, tenancy, ...budgets }),
-    console: createConsole({ pool: app, tenancy, ...budgets }),
+    tenants: createTenants({ ...tables, pool }),
+    console,
     publicUrl: 'https://forge.test',
     mailer: createMailer({ smtpUrl: null, from: 'forge@stand.test', log: silentLog }),
     catalog,
     ledger: { writer, accounts: createAccountBook(app) },
-    budgets: createBudgetStore({ database: app, ...budgets }),
-    receipts: createReceiptReader(app),
+    failures: createFailureWatch({ clock: systemClock }),
     gateway: {
       owns: (_method, path) => path.startsWith('/v1/'),
       handle: (_req, res) => {

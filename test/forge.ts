@@ -53,6 +53,8 @@ export interface ForgeOptions {
   readonly config?: object
   readonly log?: Log
   readonly durable?: boolean
+  readonly redisUrl?: string
+  readonly failuresPerMinute?: number
 }
 
 /** Prices that make mental arithmetic easy: 1 per million input, 0.1 cached, 10 output. */
@@ -197,6 +199,8 @@ export async function startForge(t: TestContext, options: ForgeOptions = {}): Pr
     masterKey: 'the master key of tests',
     mail: { smtpUrl: null, from: 'forge@stand.test' },
     publicUrl: null,
+    redisUrl: options.redisUrl ?? null,
+    ...(options.failuresPerMinute === undefined ? {} : { failuresPerMinute: options.failuresPerMinute }),
     sandboxUrl: () => `${sandbox.url}/v1`,
     log: options.log ?? silentLog,
     version: '0.0.0-test',

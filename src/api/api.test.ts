@@ -334,7 +334,7 @@ test('unknown fields are refused with the name that was meant, and nothing is co
   assert.equal((await post({ policy: 'best' })).errors[0].field, 'policy')
   const query = (await stand.call('GET', '/api/v1/receipts?statsu=failed')).json
   assert.deepEqual(query.errors, [{ field: 'statsu', message: 'is not known; did you mean status?' }])
-  assert.equal((await stand.call('GET', `/api/v1/balances?api_key=${a.key}`, { token: null })).status, 401)
+  assert.equal((await stand.call('GET', `/api/v1/balances?api_key=${a.key}`, { token: null })).status, 400)
 })
 
 test('a failure inside tells nothing of itself, and is logged', async (t) => {

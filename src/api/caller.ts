@@ -1,6 +1,7 @@
 import { hash, timingSafeEqual } from 'node:crypto'
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { type Fault, fault } from '../contract/index.ts'
+import type { FailureWatch } from '../rates/index.ts'
 import { keyRefusal, type NetworkSet, senderAddress, type Tenancy } from '../tenancy/index.ts'
 import { asCaller } from './fence.ts'
 import type { Caller, Operation } from './operation.ts'
@@ -34,30 +35,36 @@ export function createAuthenticate(
   tenancy: Pick<Tenancy, 'findKey' | 'touch' | 'membershipsOf'>,
   people: People,
   trustedProxies: NetworkSet,
+  failures: FailureWatch,
 ): Authenticate {
   const operator = digestOf(operatorToken)
   // One sentence for a key that is unknown, revoked or expired: the difference would tell a guesser that one exists.
-  const refused = fault('invalid_api_key', 'The request carries no valid API key or operator token.')
+  const invalid = fault('invalid_api_key', 'The request carries no valid API key or operator token.')
 
-  async function bySession(req: Parameters<Authenticate>[0], operation: Operation): Promise<Caller | Fault> {
+  async function bySession(
+    req: Parameters<Authenticate>[0],
+    operation: Operation,
+    refused: () => Fault,
+  ): Promise<Caller | Fault> {
     const person = req.headers.cookie === undefined ? null : await people.personOf(req)
-    if (person === null) return refused
+    if (person === null) return refused()
     if (operation.method !== 'GET' && !people.isSameOrigin(req))
       return fault('csrf', 'A session may be used by the pages of this installation only.')
     return asCaller(operation, person, await tenancy.membershipsOf(person.id))
   }
 
   return async (req, operation) => {
+    const refused = (): Fault => failures.failed(senderAddress(req, trustedProxies)) ?? invalid
     const secret = credentialOf(req.headers)
     if (secret === null)
       // A credential that cannot be read is no reason to look for another one.
-      return req.headers.authorization === undefined ? bySession(req, operation) : refused
+      return req.headers.authorization === undefined ? bySession(req, operation, refused) : refused()
     // Digests have one length, so that the comparison takes one time whatever was sent.
     if (timingSafeEqual(digestOf(secret), operator)) return { kind: 'operator', person: null }
     const key = await tenancy.findKey(secret)
     const refusal = keyRefusal(key, () => senderAddress(req, trustedProxies))
-    if (refusal !== null) return refusal.code === 'invalid_api_key' ? refused : refusal
-    if (key === null) return refused
+    if (refusal !== null) return refusal.code === 'invalid_api_key' ? refused() : refusal
+    if (key === null) return refused()
     tenancy.touch(key.secretId)
     return { kind: 'key', key }
   }

@@ -6,6 +6,7 @@ import type { Database } from '../db/index.ts'
 import type { Clock, IdSource, Log, Nano, Uuid } from '../kernel/index.ts'
 import type { AccountBook, LedgerWriter } from '../ledger/index.ts'
 import type { Mailer } from '../mail/index.ts'
+import type { FailureWatch, RateStore } from '../rates/index.ts'
 import type { NetworkSet, Tenancy, TenancyTables } from '../tenancy/index.ts'
 import type { People } from './people.ts'
 
@@ -13,10 +14,12 @@ import type { People } from './people.ts'
 export interface ApiDeps {
   readonly database: Database
   readonly tenancy: TenancyTables
-  readonly keys: Pick<Tenancy, 'findKey' | 'touch'>
+  readonly keys: Pick<Tenancy, 'findKey' | 'touch' | 'noteExposed'>
   readonly catalog: { snapshot(): CatalogSnapshot }
   readonly ledger: { readonly writer: Pick<LedgerWriter, 'submit'>; readonly accounts: AccountBook }
   readonly budgets: BudgetStore
+  readonly rates: RateStore
+  readonly failures: FailureWatch
   readonly receipts: ReceiptReader
   readonly people: People
   /** What reads and writes for customers: the same over a role that sees these organizations only. */
@@ -41,7 +44,7 @@ export interface ApiDeps {
   readonly version: string
 }
 
-export type TenantDeps = Pick<ApiDeps, 'database' | 'tenancy' | 'budgets' | 'receipts'>
+export type TenantDeps = Pick<ApiDeps, 'database' | 'tenancy' | 'budgets' | 'rates' | 'receipts'>
 
 /** Serves its own paths on the same port, before and without the HTTP framework. */
 export interface Gateway {

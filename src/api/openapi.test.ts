@@ -99,6 +99,8 @@ test('what is served is what is described: every operation answers, and as its s
     createRun: { project: a.project, name: 'night', budget: { rmb: '2' } },
     createBudget: { scope: 'key', scope_id: a.keyId, bucket: 'rmb', amount: '3' },
     changeBudget: { amount: '2.5' },
+    createRateLimit: { scope: 'key', scope_id: a.keyId, requests_per_minute: 60 },
+    changeRateLimit: { tokens_per_minute: 1_000 },
     changeProject: { name: 'renamed' },
     rotateKey: { overlap_seconds: 60 },
     createGrant: { organization: a.org, bucket: 'rmb', amount: '1.5', reason: 'r' },
@@ -111,6 +113,8 @@ test('what is served is what is described: every operation answers, and as its s
   }
   const budget = { scope: 'project', scope_id: a.project, bucket: 'credit', amount: '1' }
   const { id } = (await stand.call('POST', '/api/v1/budgets', { body: budget })).json
+  const rate = { scope: 'project', scope_id: a.project, concurrency: 3 }
+  const rateId = (await stand.call('POST', '/api/v1/rate-limits', { body: rate })).json.id
   const ids: Readonly<Record<string, string>> = {
     changeKey: a.keyId,
     getBudget: id,
@@ -118,6 +122,9 @@ test('what is served is what is described: every operation answers, and as its s
     endBudget: id,
     getOrganization: a.org,
     changeOrganization: a.org,
+    getRateLimit: rateId,
+    changeRateLimit: rateId,
+    endRateLimit: rateId,
   }
   const secret = (await stand.call('GET', `/api/v1/keys/${a.keyId}`)).json.secrets[0].id
   // These need what no operation makes (requests that were served, a one-time code); they have tests of their own.

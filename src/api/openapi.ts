@@ -17,6 +17,7 @@ import {
   priceSchema,
   problemSchema,
   projectSchema,
+  rateLimitSchema,
   readinessSchema,
   receiptSchema,
   runSchema,
@@ -47,14 +48,20 @@ const NAMED = {
   Member: memberSchema,
   Invitation: invitationSchema,
   AuditEvent: auditEventSchema,
+  RateLimit: rateLimitSchema,
   Audit: auditSchema,
   Readiness: readinessSchema,
   Problem: problemSchema,
 } as const satisfies Record<string, z.ZodType>
 
 /** Before an operation looks at anything, these can end a request. */
-const ALWAYS: readonly ErrorCode[] = ['internal_error', 'ledger_unavailable']
-const WITH_CREDENTIAL: readonly ErrorCode[] = ['invalid_api_key', 'api_key_paused', 'forbidden']
+const ALWAYS: readonly ErrorCode[] = ['internal_error', 'ledger_unavailable', 'key_in_url']
+const WITH_CREDENTIAL: readonly ErrorCode[] = [
+  'invalid_api_key',
+  'too_many_failures',
+  'api_key_paused',
+  'forbidden',
+]
 /** Changes that are asked for with a session. */
 const WITH_SESSION: readonly ErrorCode[] = ['csrf']
 const WITH_INPUT: readonly ErrorCode[] = ['invalid_parameter']

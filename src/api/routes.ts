@@ -2,7 +2,7 @@ import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'n
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { type Fault, FaultError, fault } from '../contract/index.ts'
 import { formatId, isArray, isObject, type Json, parseId, parseJson, type Uuid } from '../kernel/index.ts'
-import { type Actor, senderAddress } from '../tenancy/index.ts'
+import { type Actor, keyInUrl, secretInQuery, senderAddress } from '../tenancy/index.ts'
 import { type Authenticate, createAuthenticate } from './caller.ts'
 import type { ApiDeps } from './deps.ts'
 import { fenced } from './fence.ts'
@@ -136,6 +136,20 @@ function notFoundHandler(request: FastifyRequest, reply: FastifyReply): FastifyR
   return sendFault(reply, request, fault('method_not_allowed', `${path} takes ${methods.join(' and ')}.`))
 }
 
+/** Lists are asked for those of one key by its id. */
+function isKeyId(name: string, value: string): boolean {
+  return name === 'key' && parseId('key', value) !== null
+}
+
+function refuseKeyInUrl(deps: ApiDeps, request: FastifyRequest): void {
+  const [path = '', query] = request.url.split('?', 2)
+  const exposed = query === undefined ? null : secretInQuery(query, isKeyId)
+  if (exposed === null) return
+  const address = senderAddress(request.raw, deps.trustedProxies)
+  deps.keys.noteExposed(exposed, { requestId: parseId('req', request.id) ?? '', address, path })
+  throw new FaultError(keyInUrl())
+}
+
 function addHooks(app: FastifyInstance, deps: ApiDeps, answered: Map<number, number>): void {
   app.addHook('onRequest', async (request, reply) => {
     reply.headers({
@@ -143,6 +157,7 @@ function addHooks(app: FastifyInstance, deps: ApiDeps, answered: Map<number, num
       'cache-control': 'no-store',
       'x-content-type-options': 'nosniff',
     })
+    refuseKeyInUrl(deps, request)
     const encoding = request.headers['content-encoding']
     if (encoding !== undefined && encoding !== 'identity')
       throw new FaultError(fault('unsupported_encoding', 'Bodies are taken without content-encoding only.'))
@@ -223,6 +238,7 @@ export function createRoutes(
     { ...deps.keys, membershipsOf: deps.tenancy.membershipsOf },
     deps.people,
     deps.trustedProxies,
+    deps.failures,
   )
   for (const operation of OPERATIONS) addOperation(app, counting, authenticate, operation)
   const document = openApiDocument(deps.version)

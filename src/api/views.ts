@@ -9,10 +9,12 @@ import type {
   LedgerEntryView,
   OrganizationView,
   ProjectView,
+  RateLimitView,
   RunSummary,
 } from '../contract/index.ts'
 import { formatId, formatNano, type IdPrefix, isoTime, parentUuid, parseId } from '../kernel/index.ts'
 import type { Balance, StatementLine } from '../ledger/index.ts'
+import { type RateLimit, shownScopeId } from '../rates/index.ts'
 import {
   type ApiKeyInfo,
   type AuditEvent,
@@ -73,6 +75,7 @@ const OBJECT_PREFIX: Readonly<Record<string, IdPrefix>> = {
   person: 'usr',
   invitation: 'inv',
   budget: 'bud',
+  rate_limit: 'rl',
 }
 
 export function auditEventView(event: AuditEvent): AuditEventView {
@@ -120,6 +123,18 @@ const SCOPE_PREFIXES: Readonly<Record<BudgetScope, IdPrefix | null>> = {
 export function budgetScopeId(scope: BudgetScope, shown: string | null): string | null {
   const prefix = SCOPE_PREFIXES[scope]
   return shown === null || prefix === null ? shown : (parseId(prefix, shown) ?? shown)
+}
+
+export function rateLimitView(limit: RateLimit): RateLimitView {
+  return {
+    id: formatId('rl', limit.id),
+    organization: formatId('org', limit.orgId),
+    scope: limit.scope,
+    scope_id: shownScopeId(limit),
+    ...limit.amounts,
+    created_at: isoTime(limit.createdAtMs),
+    ended_at: limit.endedAtMs === null ? null : isoTime(limit.endedAtMs),
+  }
 }
 
 export function budgetView(budget: BudgetState): BudgetView {

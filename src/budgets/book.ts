@@ -1,7 +1,6 @@
 import type { BudgetPeriod } from '../contract/index.ts'
 import type { Database, Listener, listen as listenFactory } from '../db/index.ts'
-import type { Clock, Log, Uuid } from '../kernel/index.ts'
-import { createMemory } from './memory.ts'
+import { type Clock, createMemory, type Log, type Uuid } from '../kernel/index.ts'
 import { BUDGET_COLUMNS, type Budget, type BudgetRow, budgetOf, type Window } from './records.ts'
 import { windowOf } from './windows.ts'
 
@@ -116,7 +115,7 @@ function select(org: OfOrganization, run: OfRun | null, spending: Spending): rea
 /** Listens before it returns, so that no change is missed by what is remembered from now on. */
 export async function openBudgets(options: BudgetBookOptions): Promise<BudgetBook> {
   const { database, clock, log } = options
-  const parts = { clock, log, max: REMEMBERED_MAX }
+  const parts = { clock, log, what: 'budgets', max: REMEMBERED_MAX }
   const organizations = createMemory({ ...parts, read: (id) => readOrganization(database, id) })
   const runs = createMemory({ ...parts, read: (place) => readRun(database, place) })
   const listening = Promise.withResolvers<void>()

@@ -3,7 +3,6 @@ export type { Budget, BudgetState, Window } from './records.ts'
 export {
   type BudgetFilter,
   type BudgetStore,
-  type BudgetStoreOptions,
   createBudgetStore,
   type NewBudget,
 } from './store.ts'

@@ -18,6 +18,7 @@ import { INSTALLATION_COMMANDS } from './commands/installation.ts'
 import { KEY_COMMANDS } from './commands/keys.ts'
 import { MONEY_COMMANDS } from './commands/money.ts'
 import { PEOPLE_COMMANDS } from './commands/people.ts'
+import { RATE_COMMANDS } from './commands/rate-limits.ts'
 import { REQUEST_COMMANDS } from './commands/requests.ts'
 import { TENANT_COMMANDS } from './commands/tenants.ts'
 import { EXIT, exitCodeOf } from './exit-code.ts'
@@ -33,6 +34,7 @@ export const COMMANDS: readonly Command[] = [
   ...AUDIT_LOG_COMMANDS,
   ...MONEY_COMMANDS,
   ...BUDGET_COMMANDS,
+  ...RATE_COMMANDS,
   ...REQUEST_COMMANDS,
 ]
 

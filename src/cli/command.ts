@@ -95,3 +95,15 @@ export function listFlag(flags: Flags, name: string): string[] | undefined {
   if (items?.length === 0) throw new UsageError(`--${name} needs at least one name`)
   return items
 }
+
+/** @param given what stands in the flag, if anything does */
+export function oneOf<T extends string>(
+  flag: string,
+  known: readonly T[],
+  given: string | undefined,
+): T | undefined {
+  const found = known.find((one) => one === given)
+  if (given !== undefined && found === undefined)
+    throw new UsageError(`--${flag} must be one of ${known.join(', ')}`)
+  return found
+}

@@ -27,12 +27,15 @@ import {
   type NewInvitation,
   type NewOrganization,
   type NewProject,
+  type NewRateLimit,
   type NewRun,
   type OrganizationChange,
   organizationSchema,
   type ProjectChange,
   problemSchema,
   projectSchema,
+  type RateLimitChange,
+  rateLimitSchema,
   readinessSchema,
   receiptSchema,
   runSchema,
@@ -147,32 +150,12 @@ function createRequest(options: ClientOptions) {
   }
 }
 
-export function createClient(options: ClientOptions) {
-  const request = createRequest(options)
-  const part = encodeURIComponent
+const part = encodeURIComponent
+
+type Request = ReturnType<typeof createRequest>
+
+function peopleMethods(request: Request) {
   return {
-    getReceipt: (id: string) => request(receiptSchema, 'GET', `/api/v1/receipts/${part(id)}`),
-    listReceipts: (query: Query = {}) => request(listOf(receiptSchema), 'GET', '/api/v1/receipts', { query }),
-    getBalances: (query: Query = {}) => request(balancesSchema, 'GET', '/api/v1/balances', { query }),
-    listLedgerEntries: (query: Query) =>
-      request(listOf(ledgerEntrySchema), 'GET', '/api/v1/ledger/entries', { query }),
-    listModels: () => request(listOf(modelSchema), 'GET', '/api/v1/models'),
-    listRuns: (query: Query = {}) => request(listOf(runSummarySchema), 'GET', '/api/v1/runs', { query }),
-    getRun: (id: string) => request(runSchema, 'GET', `/api/v1/runs/${part(id)}`),
-    createRun: (body: NewRun) => request(runSchema, 'POST', '/api/v1/runs', { body }),
-    listBudgets: (query: Query = {}) => request(listOf(budgetSchema), 'GET', '/api/v1/budgets', { query }),
-    createBudget: (body: NewBudget) => request(budgetSchema, 'POST', '/api/v1/budgets', { body }),
-    getBudget: (id: string) => request(budgetSchema, 'GET', `/api/v1/budgets/${part(id)}`),
-    changeBudget: (id: string, body: BudgetChange) =>
-      request(budgetSchema, 'PATCH', `/api/v1/budgets/${part(id)}`, { body }),
-    endBudget: (id: string) => request(budgetSchema, 'DELETE', `/api/v1/budgets/${part(id)}`),
-    listOrganizations: (query: Query = {}) =>
-      request(listOf(organizationSchema), 'GET', '/api/v1/organizations', { query }),
-    createOrganization: (body: NewOrganization) =>
-      request(organizationSchema, 'POST', '/api/v1/organizations', { body }),
-    getOrganization: (id: string) => request(organizationSchema, 'GET', `/api/v1/organizations/${part(id)}`),
-    changeOrganization: (id: string, body: OrganizationChange) =>
-      request(organizationSchema, 'PATCH', `/api/v1/organizations/${part(id)}`, { body }),
     getMe: () => request(meSchema, 'GET', '/api/v1/me'),
     listMembers: (query: Query = {}) => request(listOf(memberSchema), 'GET', '/api/v1/members', { query }),
     changeMember: (organization: string, person: string, body: MemberChange) =>
@@ -190,6 +173,43 @@ export function createClient(options: ClientOptions) {
     acceptInvitation: (body: AcceptInvitation) =>
       request(memberSchema, 'POST', '/api/v1/invitations/accept', { body }),
     revokeInvitation: (id: string) => request(invitationSchema, 'DELETE', `/api/v1/invitations/${part(id)}`),
+  }
+}
+
+export function createClient(options: ClientOptions) {
+  const request = createRequest(options)
+  return {
+    ...peopleMethods(request),
+    getReceipt: (id: string) => request(receiptSchema, 'GET', `/api/v1/receipts/${part(id)}`),
+    listReceipts: (query: Query = {}) => request(listOf(receiptSchema), 'GET', '/api/v1/receipts', { query }),
+    getBalances: (query: Query = {}) => request(balancesSchema, 'GET', '/api/v1/balances', { query }),
+    listLedgerEntries: (query: Query) =>
+      request(listOf(ledgerEntrySchema), 'GET', '/api/v1/ledger/entries', { query }),
+    listModels: () => request(listOf(modelSchema), 'GET', '/api/v1/models'),
+    listRuns: (query: Query = {}) => request(listOf(runSummarySchema), 'GET', '/api/v1/runs', { query }),
+    getRun: (id: string) => request(runSchema, 'GET', `/api/v1/runs/${part(id)}`),
+    createRun: (body: NewRun) => request(runSchema, 'POST', '/api/v1/runs', { body }),
+    listBudgets: (query: Query = {}) => request(listOf(budgetSchema), 'GET', '/api/v1/budgets', { query }),
+    createBudget: (body: NewBudget) => request(budgetSchema, 'POST', '/api/v1/budgets', { body }),
+    getBudget: (id: string) => request(budgetSchema, 'GET', `/api/v1/budgets/${part(id)}`),
+    changeBudget: (id: string, body: BudgetChange) =>
+      request(budgetSchema, 'PATCH', `/api/v1/budgets/${part(id)}`, { body }),
+    endBudget: (id: string) => request(budgetSchema, 'DELETE', `/api/v1/budgets/${part(id)}`),
+    listRateLimits: (query: Query = {}) =>
+      request(listOf(rateLimitSchema), 'GET', '/api/v1/rate-limits', { query }),
+    createRateLimit: (body: NewRateLimit) =>
+      request(rateLimitSchema, 'POST', '/api/v1/rate-limits', { body }),
+    getRateLimit: (id: string) => request(rateLimitSchema, 'GET', `/api/v1/rate-limits/${part(id)}`),
+    changeRateLimit: (id: string, body: RateLimitChange) =>
+      request(rateLimitSchema, 'PATCH', `/api/v1/rate-limits/${part(id)}`, { body }),
+    endRateLimit: (id: string) => request(rateLimitSchema, 'DELETE', `/api/v1/rate-limits/${part(id)}`),
+    listOrganizations: (query: Query = {}) =>
+      request(listOf(organizationSchema), 'GET', '/api/v1/organizations', { query }),
+    createOrganization: (body: NewOrganization) =>
+      request(organizationSchema, 'POST', '/api/v1/organizations', { body }),
+    getOrganization: (id: string) => request(organizationSchema, 'GET', `/api/v1/organizations/${part(id)}`),
+    changeOrganization: (id: string, body: OrganizationChange) =>
+      request(organizationSchema, 'PATCH', `/api/v1/organizations/${part(id)}`, { body }),
     getProject: (id: string) => request(projectSchema, 'GET', `/api/v1/projects/${part(id)}`),
     listProjects: (query: Query = {}) => request(listOf(projectSchema), 'GET', '/api/v1/projects', { query }),
     createProject: (body: NewProject) => request(projectSchema, 'POST', '/api/v1/projects', { body }),

@@ -53,6 +53,13 @@ export const ERRORS = {
     hint: 'Read the message: the provider says what it does not accept.',
     retry: false,
   },
+  key_in_url: {
+    status: 400,
+    owner: 'client',
+    title: 'A key stands in the URL',
+    hint: 'Send the key as `Authorization: Bearer sk-tf-…`, and replace this one: URLs end up in logs.',
+    retry: false,
+  },
   invalid_api_key: {
     status: 401,
     owner: 'project',
@@ -228,6 +235,20 @@ export const ERRORS = {
     hint: 'Slow down and retry after the time given.',
     retry: true,
   },
+  too_many_failures: {
+    status: 429,
+    owner: 'client',
+    title: 'Too many requests without a valid key came from this address',
+    hint: 'Send a valid key; those are served from this address all the while.',
+    retry: true,
+  },
+  too_many_draining: {
+    status: 429,
+    owner: 'project',
+    title: 'Too many answers are under way whose callers have left',
+    hint: 'Read answers to their end, or wait a moment.',
+    retry: true,
+  },
   budget_exceeded: {
     status: 429,
     owner: 'project',
@@ -281,7 +302,7 @@ export interface Fault {
   readonly param?: string
   /** Facts for templates and programs: amounts as decimal strings, counts as numbers. */
   readonly facts?: Readonly<Record<string, string | number | boolean>>
-  /** The budget, or the largest charge of a key, that refused. */
+  /** The budget, the largest charge of a key, or the rate limit that refused. */
   readonly limit?: ReceiptLimit
   readonly retryAfterMs?: number
   /** The table may say that a retry helps; this caller has tried for long enough. */

@@ -52,7 +52,7 @@ const auditFilter = {
     .string()
     .max(64)
     .optional()
-    .describe('org_…, prj_…, key_…, usr_…, inv_…, bud_… or the UUID of a grant'),
+    .describe('org_…, prj_…, key_…, usr_…, inv_…, bud_…, rl_… or the UUID of a grant'),
   since: z.iso.datetime({ offset: true }).optional(),
   until: z.iso.datetime({ offset: true }).optional(),
 }

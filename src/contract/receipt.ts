@@ -3,6 +3,8 @@ import {
   BUDGET_PERIODS,
   BUDGET_SCOPES,
   POLICIES,
+  RATE_MEASURES,
+  RATE_SCOPES,
   RECEIPT_STATUSES,
   ROUTE_TYPES,
   SETTLEMENTS,
@@ -65,7 +67,7 @@ export const receiptAttempt = z.object({
 export type ReceiptAttempt = z.infer<typeof receiptAttempt>
 
 /** The budget that stopped or shortened a request, as it was at that moment. */
-export const receiptLimit = z.object({
+export const receiptBudgetLimit = z.object({
   scope: z.enum(BUDGET_SCOPES),
   scope_id: z.string().describe('org_…, prj_…, key_…, run_…, or a route'),
   budget: z
@@ -81,7 +83,23 @@ export const receiptLimit = z.object({
   needed: amount.describe('the least that the request needed'),
   resets_at: time.nullable().describe('null: never'),
 })
-export type ReceiptLimit = z.infer<typeof receiptLimit>
+export type ReceiptBudgetLimit = z.infer<typeof receiptBudgetLimit>
+
+/** The rate limit that refused a request, as it was at that moment. */
+export const receiptRateLimit = z.object({
+  scope: z.enum(RATE_SCOPES),
+  scope_id: z.string().describe('org_…, prj_…, key_…, or a route'),
+  rate_limit: z.string().describe('rl_…'),
+  measure: z.enum(RATE_MEASURES),
+  amount: z.string().describe('the limit: a whole number of requests or tokens'),
+  used: z.string().describe('of it, with what running requests have reserved'),
+  needed: z.string().describe('what the request would have added'),
+  resets_at: time.describe('when there is room for this request'),
+})
+export type ReceiptRateLimit = z.infer<typeof receiptRateLimit>
+
+export const receiptLimit = z.union([receiptBudgetLimit, receiptRateLimit])
+export type ReceiptLimit = ReceiptBudgetLimit | ReceiptRateLimit
 
 export const receiptSchema = z.object({
   id: z.string(),

@@ -27,6 +27,14 @@ export type BudgetScope = (typeof BUDGET_SCOPES)[number]
 export const BUDGET_PERIODS = ['day', 'week', 'month', 'total'] as const
 export type BudgetPeriod = (typeof BUDGET_PERIODS)[number]
 
+/** What a rate limit is about. A route is its name, its type, or one model's: `model:route`. */
+export const RATE_SCOPES = ['organization', 'project', 'key', 'route'] as const
+export type RateScope = (typeof RATE_SCOPES)[number]
+
+/** What a rate limit counts: in any 60 seconds, or at one time. */
+export const RATE_MEASURES = ['requests_per_minute', 'tokens_per_minute', 'concurrency'] as const
+export type RateMeasure = (typeof RATE_MEASURES)[number]
+
 export const KEY_STATES = ['active', 'paused', 'revoked', 'expired'] as const
 export type KeyState = (typeof KEY_STATES)[number]
 

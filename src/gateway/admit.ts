@@ -33,19 +33,25 @@ export function readCredential(req: IncomingMessage): string | null {
 }
 
 /** Gemini clients may send `?key=`; on other paths a key in the query is refused, since queries end up in logs. */
+export function takesKeyInQuery(url: string): boolean {
+  return /^\/(?:v1beta|v1alpha)\/|^\/v1\/models(?:\/|\?|$)/.test(url)
+}
+
 function queryKey(url: string): string | null {
   const mark = url.indexOf('?')
-  if (mark === -1 || !/^\/(?:v1beta|v1alpha)\/|^\/v1\/models(?:\/|\?|$)/.test(url)) return null
+  if (mark === -1 || !takesKeyInQuery(url)) return null
   return new URLSearchParams(url.slice(mark + 1)).get('key')
 }
 
 /** What speaks against the key of a request, before anything of the request is read. */
 export function keyFault(
-  deps: Pick<GatewayDeps, 'trustedProxies'>,
+  deps: Pick<GatewayDeps, 'trustedProxies' | 'failures'>,
   key: ApiKeyRecord | null,
   req: IncomingMessage,
 ): Fault | null {
-  return keyRefusal(key, () => senderAddress(req, deps.trustedProxies))
+  const sender = (): string | null => senderAddress(req, deps.trustedProxies)
+  const refused = keyRefusal(key, sender)
+  return refused?.code === 'invalid_api_key' ? (deps.failures.failed(sender()) ?? refused) : refused
 }
 
 export function parseBody(bytes: Buffer): StageResult<{ body: JsonObject; spans: Inbound['spans'] }> {

@@ -16,6 +16,12 @@ function mayRetry(fault: Fault): boolean {
   return ERRORS[fault.code].retry && fault.hopeless !== true
 }
 
+/** Money is the ledger's matter, a rate limit is not. */
+function limitFacts({ limit }: Fault): JsonObject {
+  if (limit === undefined) return {}
+  return 'rate_limit' in limit ? { limit } : { ledger: limit }
+}
+
 /** @param receipt whether the request left one (an unknown key leaves none: there is nobody to show it to) */
 export function wireError(fault: Fault, exchange: Exchange, receipt: boolean): WireError {
   const id = exchange.publicId
@@ -26,7 +32,7 @@ export function wireError(fault: Fault, exchange: Exchange, receipt: boolean): W
     reason: fault.code,
     next_step: entry.hint,
     ...(fault.facts === undefined ? {} : { ledger: fault.facts }),
-    ...(fault.limit === undefined ? {} : { ledger: fault.limit }),
+    ...limitFacts(fault),
   }
   return {
     status: entry.status,
@@ -34,6 +40,7 @@ export function wireError(fault: Fault, exchange: Exchange, receipt: boolean): W
     message: fault.message,
     param: fault.param ?? null,
     ...(fault.hopeless === true ? { hopeless: true } : {}),
+    ...(fault.retryAfterMs === undefined ? {} : { retryAfterMs: fault.retryAfterMs }),
     extra,
   }
 }

@@ -1,7 +1,7 @@
 import type { Dispatcher } from 'undici'
 import type { Unframer } from '../platforms/index.ts'
 import type { FeedResult } from '../protocols/index.ts'
-import type { CallOptions, CallResult, UpstreamCall } from './call.ts'
+import { asLeft, type CallOptions, type CallResult, type UpstreamCall } from './call.ts'
 import { failedAnswer, failedTransport, readRetryAfterMs, secretsOf, transportCode } from './classify.ts'
 import type { Delivery } from './delivery.ts'
 import { Timekeeper, type TimeoutKind } from './timekeeper.ts'
@@ -63,7 +63,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
 
   private readonly callerLeft = (): void => {
     if (this.options.res.writableFinished) return
-    if (this.hasEnded()) this.waitForRest()
+    if (this.hasEnded() && this.options.drain.enter()) this.waitForRest()
     else this.leave()
   }
 
@@ -353,7 +353,10 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
     if (this.settled) return
     this.settled = true
     this.time.stop()
-    if (this.grace !== null) clearTimeout(this.grace)
+    if (this.grace !== null) {
+      clearTimeout(this.grace)
+      this.options.drain.leave()
+    }
     const outcome = this.grace === null ? ended : asLeft(ended)
     this.options.res.off('close', this.callerLeft)
     // Whatever still comes is not wanted; for a whole answer there is nothing left to abort.
@@ -368,14 +371,6 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
       upstreamId: upstreamIdOf(this.headers),
     })
   }
-}
-
-/** What became of a call whose caller had left before. */
-function asLeft(outcome: AttemptOutcome): AttemptOutcome {
-  if (outcome.kind === 'left') return outcome
-  return outcome.kind === 'failed'
-    ? { kind: 'left', reading: null, accepted: false }
-    : { kind: 'left', reading: outcome.reading, accepted: true }
 }
 
 export function callUpstream(options: CallOptions): UpstreamCall {

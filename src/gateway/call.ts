@@ -4,6 +4,7 @@ import type { Clock, Json, JsonObject } from '../kernel/index.ts'
 import type { Platform } from '../platforms/index.ts'
 import type { Protocol, StreamCut, WireError } from '../protocols/index.ts'
 import type { Delivery } from './delivery.ts'
+import type { DrainSlot } from './draining.ts'
 import type { AttemptOutcome, Reading } from './types.ts'
 import type { Upstream } from './upstream.ts'
 
@@ -23,6 +24,8 @@ export interface CallOptions {
   /** How a stream reaches the caller; made when the stream begins. */
   readonly deliver: (annotate: (usage: Json) => JsonObject | null) => Delivery
   readonly res: ServerResponse
+  /** A place among the answers that are read for callers who have left. */
+  readonly drain: DrainSlot
   readonly clock: Clock
   /** Writes status and headers of a stream; called once, right before its first byte. */
   readonly beginStream: (res: ServerResponse, contentType: string) => void
@@ -35,6 +38,14 @@ export interface CallOptions {
   readonly streamFault: (timeout: boolean) => WireError
   /** Gets what the caller gets, for answers that must be stored. */
   readonly onForward: ((bytes: Buffer) => void) | null
+}
+
+/** What became of a call whose caller had left before. */
+export function asLeft(outcome: AttemptOutcome): AttemptOutcome {
+  if (outcome.kind === 'left') return outcome
+  return outcome.kind === 'failed'
+    ? { kind: 'left', reading: null, accepted: false }
+    : { kind: 'left', reading: outcome.reading, accepted: true }
 }
 
 /** As the upstream wrote it. */

@@ -4,8 +4,10 @@ import type { Database } from '../db/index.ts'
 import type { Clock, IdSource, Log } from '../kernel/index.ts'
 import type { AccountBook, LedgerWriter } from '../ledger/index.ts'
 import type { Platforms } from '../platforms/index.ts'
+import type { FailureWatch, Limiter, RateBook } from '../rates/index.ts'
 import type { NetworkSet, Tenancy } from '../tenancy/index.ts'
 import type { UpstreamCall } from './call.ts'
+import type { Draining } from './draining.ts'
 import type { Idempotency } from './idempotency.ts'
 import type { OpenHolds } from './open-holds.ts'
 import type { Outages } from './outages.ts'
@@ -19,9 +21,12 @@ export interface GatewayDeps {
   readonly database: Database
   readonly writer: LedgerWriter
   readonly accounts: AccountBook
-  readonly tenancy: Pick<Tenancy, 'findKey' | 'touch' | 'openRun'>
+  readonly tenancy: Pick<Tenancy, 'findKey' | 'touch' | 'openRun' | 'noteExposed'>
   readonly catalog: Pick<Catalog, 'snapshot'>
   readonly budgets: Pick<BudgetBook, 'under'>
+  readonly rates: Pick<RateBook, 'of'>
+  readonly limiter: Limiter
+  readonly failures: FailureWatch
   /** Whose word on where a request comes from is taken. */
   readonly trustedProxies: NetworkSet
   readonly upstreams: Upstreams
@@ -32,6 +37,7 @@ export interface GatewayDeps {
   readonly retries: Retries
   readonly openHolds: OpenHolds
   readonly outages: Outages
+  readonly draining: Draining
   readonly pins: Pins
   readonly streamUsage: StreamUsage
   /** Upstream calls under way, for shutting down. */

@@ -28,6 +28,10 @@ export function failureFault(attempts: readonly AttemptRecord[]): Fault {
   )
 }
 
+export function brokenOff(timeout: boolean): Fault {
+  return fault(timeout ? 'upstream_timeout' : 'upstream_error', 'The model provider broke off the answer.')
+}
+
 /** Something of ours threw, and the request has its receipt nevertheless. */
 export class SettledFailure extends Error {
   override name = 'SettledFailure'

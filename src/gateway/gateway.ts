@@ -6,9 +6,12 @@ import { type Database, isConnectionLoss } from '../db/index.ts'
 import { type Clock, errorText, formatId, type IdSource, type Log, type Uuid } from '../kernel/index.ts'
 import type { AbandonedHold, AccountBook, LedgerWriter } from '../ledger/index.ts'
 import { createPlatforms } from '../platforms/index.ts'
-import type { NetworkSet, Tenancy } from '../tenancy/index.ts'
+import type { FailureWatch, Limiter, RateBook } from '../rates/index.ts'
+import { keyInUrl, type NetworkSet, secretInQuery, senderAddress, type Tenancy } from '../tenancy/index.ts'
+import { takesKeyInQuery } from './admit.ts'
 import { faultAnswer, sendFault } from './answer.ts'
 import { type Counters, createCounters, type GatewayDeps } from './deps.ts'
+import { createDraining, type Draining } from './draining.ts'
 import { matchEndpoint } from './endpoints.ts'
 import { createIdempotency } from './idempotency.ts'
 import { createOpenHolds } from './open-holds.ts'
@@ -25,9 +28,12 @@ export interface GatewayOptions {
   readonly database: Database
   readonly writer: LedgerWriter
   readonly accounts: AccountBook
-  readonly tenancy: Pick<Tenancy, 'findKey' | 'touch' | 'openRun'>
+  readonly tenancy: Pick<Tenancy, 'findKey' | 'touch' | 'openRun' | 'noteExposed'>
   readonly catalog: Pick<Catalog, 'snapshot'>
   readonly budgets: Pick<BudgetBook, 'under'>
+  readonly rates: Pick<RateBook, 'of'>
+  readonly limiter: Limiter
+  readonly failures: FailureWatch
   readonly trustedProxies: NetworkSet
   readonly processId: Uuid
   readonly upstreamSalt: Buffer
@@ -44,6 +50,7 @@ export interface Gateway {
   /** Ends the hold of a request whose process died. */
   recover(hold: AbandonedHold): Promise<void>
   readonly counters: Counters
+  readonly draining: Pick<Draining, 'size' | 'cancelled'>
   /** Holds of requests that run here. */
   openHolds(): number
   /** Waits for running requests, then breaks off what is left; every one is settled. */
@@ -74,7 +81,17 @@ function handle(deps: GatewayDeps, draining: () => boolean, req: IncomingMessage
     startedMonotonicMs: deps.clock.monotonicMs(),
     call: match.kind === 'serve' ? match.call : CHAT_CALL,
   }
-  if (match.kind === 'refuse') refuseHere({ ...exchange, call: match.call }, match.fault, match.headers)
+  const isGemini = takesKeyInQuery(url)
+  const exposed = query === '' ? null : secretInQuery(query, (name) => isGemini && name === 'key')
+  if (exposed !== null) {
+    deps.tenancy.noteExposed(exposed, {
+      requestId,
+      address: senderAddress(req, deps.trustedProxies),
+      path,
+    })
+    refuseHere({ ...exchange, call: match.call }, keyInUrl(), {})
+  } else if (match.kind === 'refuse')
+    refuseHere({ ...exchange, call: match.call }, match.fault, match.headers)
   else if (draining()) {
     const leaving = fault('overloaded', 'This gateway is shutting down.', { retryAfterMs: 1_000 })
     refuseHere(exchange, leaving, { connection: 'close' })
@@ -117,6 +134,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     retries: createRetries(database, processId),
     openHolds: createOpenHolds(writer, onLost),
     outages: createOutages(options.clock),
+    draining: createDraining(),
     pins: createPins(database, log),
     streamUsage: createStreamUsage(),
     calls: new Set(),
@@ -129,6 +147,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     // A hold of a request that still runs here is ended by that request, however late its renewals are.
     recover: (hold) => (hold.own && deps.openHolds.has(hold.id) ? Promise.resolve() : recover(deps, hold)),
     counters,
+    draining: deps.draining,
     openHolds: () => deps.openHolds.size,
     async drain(patienceMs) {
       leaving = true

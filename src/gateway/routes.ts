@@ -12,12 +12,13 @@ import type { CallResult, UpstreamCall } from './call.ts'
 import { failedTransport } from './classify.ts'
 import { contextOf, createDelivery } from './delivery.ts'
 import type { GatewayDeps } from './deps.ts'
-import { failureFault, SettledFailure } from './failure.ts'
+import { brokenOff, failureFault, SettledFailure } from './failure.ts'
 import { droppedHeader, routeHeaders } from './headers.ts'
 import { hold } from './hold.ts'
 import type { Claim } from './idempotency.ts'
 import { intentOf } from './intent.ts'
 import { Outbound } from './outbound.ts'
+import { isLimitedAnyway, RateGate, tokensUsed } from './rate-gate.ts'
 import { chargeHeaders, type Finished, refuse, releaseHold, type Settling, settle } from './settle.ts'
 import { CROSSED_FOR, SHORTAGES, type Shortage } from './shortage.ts'
 import { rememberResponse } from './stored.ts'
@@ -56,6 +57,8 @@ class RouteRun {
   private readonly outbound: Outbound
   private readonly authorization: Authorization
   private readonly skipped: SkippedChannel[] = []
+  readonly rates: RateGate
+  tokens = 0
   private dropped: readonly string[] = []
 
   constructor(deps: GatewayDeps, planned: Planned, claim: Claim | null) {
@@ -65,6 +68,7 @@ class RouteRun {
     const { inbound, model } = planned.admitted
     this.outbound = new Outbound(inbound, model, deps.platforms, deps.upstreamSalt)
     this.authorization = new Authorization(deps)
+    this.rates = new RateGate(deps, planned)
   }
 
   private get inbound() {
@@ -83,7 +87,9 @@ class RouteRun {
       if (fault !== null) {
         refusal = fault
         this.short = SHORTAGES[fault.code]
-        if (this.short !== undefined) this.shortages.set(plan, this.short)
+        const without = isLimitedAnyway(fault) ? this.planned.routes : [plan]
+        if (this.short !== undefined) for (const left of without) this.shortages.set(left, this.short)
+        if (isLimitedAnyway(fault)) break
         // Another route may pay, or speak a format that can say what is asked.
         if (this.short !== undefined || fault.code === 'unsupported_parameter') continue
         break
@@ -111,8 +117,7 @@ class RouteRun {
   // ---- hold ---------------------------------------------------------------------------------------------------------
 
   private reasonFor(plan: RoutePlan): DecisionReason {
-    const crossing = plan.route.bucket.id !== this.planned.routes[0]?.route.bucket.id
-    return this.short !== undefined && crossing ? CROSSED_FOR[this.short] : plan.reason
+    return this.short !== undefined && this.crossed(plan) ? CROSSED_FOR[this.short] : plan.reason
   }
 
   private crossed(plan: RoutePlan): boolean {
@@ -122,6 +127,9 @@ class RouteRun {
   private async takeHold(plan: RoutePlan): Promise<Fault | null> {
     const problem = this.untranslatable(plan)
     if (problem !== null) return problem
+    const taken = this.rates.take(plan)
+    const limited = taken instanceof Promise ? await taken : taken
+    if (limited !== null) return limited
     const reason = this.reasonFor(plan)
     const result = await hold(this.deps, this.planned, plan, this.holds, (window) =>
       intentOf(this.planned, plan, { reason, crossed: this.crossed(plan), window }),
@@ -166,10 +174,6 @@ class RouteRun {
     return able ? null : problem
   }
 
-  private isSkipped(channel: PlannedChannel): boolean {
-    return this.skipped.some((skipped) => skipped.channel === channel)
-  }
-
   // ---- attempts -----------------------------------------------------------------------------------------------------
 
   /** @returns true when the request ended here */
@@ -179,7 +183,7 @@ class RouteRun {
     const channels = [...plan.channels]
     for (const [at, channel] of channels.entries()) {
       if (this.attempts.length >= this.planned.attemptsMax) return false
-      if (this.isSkipped(channel)) continue
+      if (this.skipped.some((skipped) => skipped.channel === channel)) continue
       if (this.res.destroyed) {
         await this.end({ kind: 'left', reading: null, accepted: false }, null)
         return true
@@ -238,6 +242,7 @@ class RouteRun {
         return createDelivery({ caller, upstream, facts, frame, context: contextOf(inbound), annotate })
       },
       res: this.res,
+      drain: deps.draining.slotOf(inbound.key.orgId),
       clock: deps.clock,
       beginStream: this.beginStream,
       annotate: (_usage, reading) => this.annotate(plan, held, reading),
@@ -301,6 +306,7 @@ class RouteRun {
     const problem = outcome.kind === 'broke' ? brokenOff(outcome.timeout) : null
     if (outcome.kind === 'served') this.deps.outages.served(this.planned.admitted)
     const settling = await settle(this.deps, await this.finished(outcome, problem))
+    this.tokens = tokensUsed(settling.priced)
     if (this.claim !== null) await this.keep(this.claim, outcome, settling, result)
     const remembered = rememberResponse(this.deps.pins, this.planned.admitted, this.attempts.at(-1), result)
     if (result?.answer != null) this.sendAnswer(result.answer, settling)
@@ -383,10 +389,6 @@ class RouteRun {
   }
 }
 
-function brokenOff(timeout: boolean): Fault {
-  return fault(timeout ? 'upstream_timeout' : 'upstream_error', 'The model provider broke off the answer.')
-}
-
 export async function serveRoutes(deps: GatewayDeps, planned: Planned, claim: Claim | null): Promise<void> {
   const run = new RouteRun(deps, planned, claim)
   try {
@@ -394,5 +396,7 @@ export async function serveRoutes(deps: GatewayDeps, planned: Planned, claim: Cl
   } catch (thrown) {
     if (await run.giveUp()) throw new SettledFailure(errorText(thrown), { cause: thrown })
     throw thrown
+  } finally {
+    run.rates.end(run.tokens)
   }
 }

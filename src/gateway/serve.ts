@@ -76,6 +76,8 @@ async function serveInbound(deps: GatewayDeps, inbound: Inbound, claimed: Claim 
     if (claimed !== null) await deps.idempotency.release(claimed)
     refuse(deps, refusal)
   }
+  const draining = deps.draining.problem(key.orgId)
+  if (draining !== null) return turnAway({ exchange, key, inbound, fault: draining })
   const admitted = await admit(deps, inbound)
   if (!admitted.ok) {
     const { fault: refused, run } = admitted

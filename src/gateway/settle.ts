@@ -85,7 +85,7 @@ export function refuse(deps: GatewayDeps, refusal: Refusal): void {
   // the answer nor, as the receipt is made after it, by its time.
   sendFault(
     exchange.res,
-    faultAnswer(exchange, fault, fault.code !== 'invalid_api_key'),
+    faultAnswer(exchange, fault, fault.code !== 'invalid_api_key' && fault.code !== 'too_many_failures'),
     refusal.close === true ? { connection: 'close' } : {},
   )
   exchange.req.resume()

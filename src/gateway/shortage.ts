@@ -4,7 +4,7 @@ import {
   type BudgetScope,
   type ErrorCode,
   fault,
-  type ReceiptLimit,
+  type ReceiptBudgetLimit,
 } from '../contract/index.ts'
 import type { Database } from '../db/index.ts'
 import { formatId, formatNano, isoTime, type Nano } from '../kernel/index.ts'
@@ -17,17 +17,19 @@ import type { Planned, RoutePlan, StageResult } from './types.ts'
 
 /** Refusals after which another route may do, and what the receipt calls them. */
 export const SHORTAGES: Partial<
-  Record<ErrorCode, CandidateReason & ('balance_insufficient' | 'budget_exceeded')>
+  Record<ErrorCode, CandidateReason & ('balance_insufficient' | 'budget_exceeded' | 'rate_limited')>
 > = {
   insufficient_balance: 'balance_insufficient',
   balance_held: 'balance_insufficient',
   budget_exceeded: 'budget_exceeded',
+  rate_limit_exceeded: 'rate_limited',
 }
 export type Shortage = NonNullable<(typeof SHORTAGES)[ErrorCode]>
 
 export const CROSSED_FOR: Readonly<Record<Shortage, DecisionReason>> = {
   balance_insufficient: 'crossed_for_balance',
   budget_exceeded: 'crossed_for_budget',
+  rate_limited: 'crossed_for_rate_limit',
 }
 
 export function spendingOf(planned: Planned, plan: RoutePlan): Spending {
@@ -66,12 +68,16 @@ const PERIODS: Readonly<Record<BudgetPeriod, string>> = {
   total: 'total',
 }
 
+export function scopeName(scope: BudgetScope): string {
+  return SCOPES[scope].name
+}
+
 /** What the ledger said of a budget, with what is known of it here; null where the ledger named none of these. */
 export function limitOf(
   under: readonly BudgetAt[],
   limit: BudgetLimit,
   neededNano: Nano,
-): ReceiptLimit | null {
+): ReceiptBudgetLimit | null {
   const found = under.find(({ budget }) => budget.id === limit.budgetId)
   if (found === undefined) return null
   const { budget, window } = found

@@ -17,6 +17,7 @@ export type IdPrefix =
   | 'bud'
   | 'usr'
   | 'inv'
+  | 'rl'
 
 /** A lower-case UUID with dashes, as PostgreSQL prints it. */
 export type Uuid = string

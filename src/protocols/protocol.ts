@@ -153,6 +153,8 @@ export interface WireError {
   readonly code: string
   readonly message: string
   readonly param: string | null
+  /** When a repeat may succeed, for formats that say so in the body. */
+  readonly retryAfterMs?: number
   /** The upstream has failed for so long that the client should stop trying. */
   readonly hopeless?: true
   /** request_id, receipt, reason, next_step, ledger … beside the protocol's own members. */

@@ -79,6 +79,7 @@ export const DECISION_REASONS = [
   'crossed_after_failure',
   'crossed_for_balance',
   'crossed_for_budget',
+  'crossed_for_rate_limit',
   'next_route_after_failure',
   'none',
 ] as const
@@ -107,6 +108,7 @@ export const CANDIDATE_REASONS = [
   'bucket_excluded',
   'balance_insufficient',
   'budget_exceeded',
+  'rate_limited',
   'request_refused',
   'cannot_translate',
 ] as const

@@ -3,6 +3,8 @@ import {
   type BudgetScope,
   ERRORS,
   type Policy,
+  type RateMeasure,
+  type ReceiptRateLimit,
   type Settlement,
 } from '../contract/index.ts'
 import type {
@@ -54,6 +56,10 @@ export const DECISION_TEXT: Readonly<Record<DecisionReason, Text>> = {
     en: 'a budget of the route before it was used up, and changing the balance was allowed beforehand',
     zh: '前一条线路的预算已用完，且事先允许更换余额',
   },
+  crossed_for_rate_limit: {
+    en: 'a rate limit of the route before it was reached, and changing the balance was allowed beforehand',
+    zh: '前一条线路已达到速率限额，且事先允许更换余额',
+  },
   next_route_after_failure: {
     en: 'the route before it failed; this one is paid from the same balance',
     zh: '前一条线路失败；此线路由同一余额支付',
@@ -78,6 +84,7 @@ export const CANDIDATE_TEXT: Readonly<Record<CandidateReason, Text>> = {
   bucket_excluded: { en: 'the key may not spend from its balance', zh: '密钥不可使用该线路的余额' },
   balance_insufficient: { en: 'the balance was not enough', zh: '余额不足' },
   budget_exceeded: { en: 'a budget was used up', zh: '预算已用完' },
+  rate_limited: { en: 'a rate limit was reached', zh: '已达到速率限额' },
   request_refused: { en: 'the request was refused before', zh: '请求在此之前已被拒绝' },
   cannot_translate: { en: 'its wire format cannot express the request', zh: '其协议无法表达该请求' },
 }
@@ -333,9 +340,24 @@ const PERIOD_TEXT: Readonly<Record<BudgetPeriod, Text>> = {
   total: { en: 'total', zh: '总' },
 }
 
+const MEASURE_TEXT: Readonly<Record<RateMeasure, Text>> = {
+  requests_per_minute: { en: 'requests a minute', zh: '每分钟请求数' },
+  tokens_per_minute: { en: 'tokens a minute', zh: '每分钟令牌数' },
+  concurrency: { en: 'requests at one time', zh: '并发请求数' },
+}
+
+function rateSentence(limit: ReceiptRateLimit, language: Language): string {
+  const { amount, used, needed, resets_at } = limit
+  const [scope, measure] = [SCOPE_TEXT[limit.scope][language], MEASURE_TEXT[limit.measure][language]]
+  return language === 'en'
+    ? ` Limit: the ${scope} allows ${amount} ${measure}; ${used} was used and this request needed ${needed}. Try again from ${resets_at}.`
+    : `限额：${scope}的${measure}上限为 ${amount}，已用 ${used}，本次请求需要 ${needed}。可于 ${resets_at} 后重试。`
+}
+
 /** What stopped or shortened the request, and when there is room again. */
 function limitSentence({ limit }: ReceiptDocument, language: Language): string {
   if (limit === undefined) return ''
+  if ('rate_limit' in limit) return rateSentence(limit, language)
   if (limit.period === 'request')
     return language === 'en'
       ? ` Limit: the API key allows at most ${limit.currency} ${limit.amount} for one request.`

@@ -1,5 +1,6 @@
 export { hashApiKey, keyPrefix, looksLikeApiKey, makeApiKey } from './api-key.ts'
 export { type Actor, type AuditEvent, type EventFilter, recordEvent, SYSTEM } from './audit-log.ts'
+export { type ExposedAt, keyInUrl, secretInQuery } from './exposed.ts'
 export type { Invitation } from './invitations.ts'
 export { type StoredKeyState, termsTold } from './key-row.ts'
 export type { KeyChange, KeyChanged, KeyTerms, NewKey } from './keys.ts'

@@ -4,6 +4,7 @@ import type { Clock, IdSource, Log, Uuid } from '../kernel/index.ts'
 import { hashApiKey, looksLikeApiKey } from './api-key.ts'
 import { type Actor, type AuditEvent, type EventFilter, listEvents, recordEvent } from './audit-log.ts'
 import { createDirectory, type Directory, type DirectoryParts } from './directory.ts'
+import { createExposureLog, type ExposedAt } from './exposed.ts'
 import { createInvitations, type Invitations } from './invitations.ts'
 import { createKeyCache, type KeyCache, type KeyCacheOptions } from './key-cache.ts'
 import type { StoredKeyState } from './key-row.ts'
@@ -47,6 +48,8 @@ export interface Tenancy extends TenancyTables {
   findKey(secret: string): ApiKeyRecord | null | Promise<ApiKeyRecord | null>
   /** Notes that a secret, and thereby its key, was used; written later, at most once a minute. */
   touch(secretId: Uuid): void
+  /** A secret stood in a URL: writes `key.exposed` if it is one of a key. Never waits, never throws. */
+  noteExposed(secret: string, at: ExposedAt): void
   /** Sizes of the key cache, for metrics and tests. */
   cacheSizes(): { readonly known: number; readonly unknown: number }
   close(): Promise<void>
@@ -103,6 +106,20 @@ function tablesOf(
   }
 }
 
+function isBadNews(key: ApiKeyRecord | null): boolean {
+  return key === null || key.state === 'revoked' || key.state === 'expired'
+}
+
+/** What it looks for it finds as a request does, and at its own time: nobody waits for it. */
+function exposureLog({ clock, log, database }: TenancyOptions, cache: KeyCache) {
+  return createExposureLog({
+    clock,
+    log,
+    find: (secret) => (looksLikeApiKey(secret) ? cache.load(hashApiKey(secret)) : null),
+    record: (by, event) => recordEvent(database, by, event),
+  })
+}
+
 /** Listens before it returns, so that a change of another process is never missed by what is cached from now on. */
 export async function openTenancy(options: TenancyOptions): Promise<Tenancy> {
   const { database, clock, ids, log } = options
@@ -135,9 +152,6 @@ export async function openTenancy(options: TenancyOptions): Promise<Tenancy> {
     return changed
   }
 
-  const isBadNews = (key: ApiKeyRecord | null): boolean =>
-    key === null || key.state === 'revoked' || key.state === 'expired'
-
   async function unhurried(
     found: ApiKeyRecord | null | Promise<ApiKeyRecord | null>,
     startedMs: number,
@@ -148,6 +162,7 @@ export async function openTenancy(options: TenancyOptions): Promise<Tenancy> {
     return key
   }
 
+  const noteExposed = exposureLog(options, cache)
   const within = (on: Database): TenancyTables => tablesOf({ database: on, ...tables }, cache, dropped)
 
   return {
@@ -162,6 +177,7 @@ export async function openTenancy(options: TenancyOptions): Promise<Tenancy> {
       if (known !== undefined) return unhurried(known, startedMs)
       return unhurried(looksLikeApiKey(secret) ? cache.load(digest) : null, startedMs)
     },
+    noteExposed,
     touch: lastUsed.touch,
     cacheSizes: () => ({ known: cache.knownCount, unknown: cache.unknownCount }),
     async close() {

@@ -291,7 +291,9 @@ test('a budget that leaves a part gives the part: a lowered limit, or a stream t
       told.json.findLast((reply) => reply.choices?.[0]?.finish_reason != null)?.choices?.[0]?.finish_reason,
       'length',
     )
-    assert.equal(told.receipt.limit?.budget, budget.id)
+    const { limit } = told.receipt
+    assert.ok(limit !== null && 'budget' in limit)
+    assert.equal(limit.budget, budget.id)
     assert.ok(chargeNano(told.receipt) <= 1_400_000n)
     assertMoney(told)
     assert.deepEqual((await getBudget(forge, budget.id)).used, told.receipt.charge?.total)

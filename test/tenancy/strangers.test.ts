@@ -32,6 +32,7 @@ const PATH_KIND: Readonly<Record<string, string>> = {
   receipts: 'receipt',
   budgets: 'budget',
   invitations: 'invitation',
+  'rate-limits': 'rate_limit',
 }
 
 /** A body that would be taken from the organization’s own owner. */
@@ -44,6 +45,8 @@ const BODIES: Readonly<Record<string, (ids: Ids) => object>> = {
   createRun: ({ project }) => ({ project, name: 'night' }),
   createBudget: ({ key }) => ({ scope: 'key', scope_id: key, bucket: 'rmb', amount: '1' }),
   changeBudget: () => ({ amount: '1' }),
+  createRateLimit: ({ key }) => ({ scope: 'key', scope_id: key, concurrency: 1 }),
+  changeRateLimit: () => ({ concurrency: 2 }),
   changeOrganization: () => ({ name: 'n' }),
   createOrganization: () => ({ name: 'n' }),
   createInvitation: ({ organization }) => ({ organization, email: 'z@stand.test', role: 'viewer' }),
@@ -99,6 +102,7 @@ async function thingsOf(stand: ApiStand, customer: Customer): Promise<Ids> {
     key: keyId,
     run: (await make('/api/v1/runs', { project, name: 'canary-run' })).id,
     budget: (await make('/api/v1/budgets', { scope: 'key', scope_id: keyId, bucket: 'rmb', amount: '1' })).id,
+    rate_limit: (await make('/api/v1/rate-limits', { scope: 'key', scope_id: keyId, concurrency: 5 })).id,
     secret: (await stand.call('GET', `/api/v1/keys/${keyId}`)).json.secrets[0].id,
     receipt: formatId('req', stand.ids.uuid()),
     invitation: invitation.id,
@@ -122,6 +126,7 @@ const PREFIXES: Readonly<Record<string, IdPrefix>> = {
   key: 'key',
   run: 'run',
   budget: 'bud',
+  rate_limit: 'rl',
   secret: 'sec',
   receipt: 'req',
   invitation: 'inv',

@@ -17,7 +17,7 @@ import { auditEventView } from '../views.ts'
 const SEQ = /^[1-9]\d{0,17}$/
 const EXPORT_PAGE = 1_000
 
-const OBJECTS = ['org', 'prj', 'key', 'usr', 'inv', 'bud'] as const
+const OBJECTS = ['org', 'prj', 'key', 'usr', 'inv', 'bud', 'rl'] as const
 
 function objectOf(text: string): Uuid {
   for (const prefix of OBJECTS) {

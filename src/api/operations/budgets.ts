@@ -1,17 +1,14 @@
 import { z } from 'zod'
 import type { BudgetState } from '../../budgets/index.ts'
 import {
-  type BudgetScope,
   budgetChangeSchema,
   budgetSchema,
   budgetsQuery,
   FaultError,
   fault,
   listOf,
-  type NewBudget,
   newBudgetSchema,
 } from '../../contract/index.ts'
-import type { Uuid } from '../../kernel/index.ts'
 import type { Actor } from '../../tenancy/index.ts'
 import type { ApiDeps } from '../deps.ts'
 import { type Caller, operation } from '../operation.ts'
@@ -19,64 +16,14 @@ import { InvalidRequest } from '../problem.ts'
 import { cursorOf, idOf, notFound, pageOf, scopeOf } from '../scope.ts'
 import { budgetScopeId, budgetView } from '../views.ts'
 import { amountOf, bucketOf } from './money-of.ts'
+import { placeOf, seenBy } from './scope-place.ts'
 
 const idParams = z.strictObject({ id: z.string() })
 const noQuery = z.strictObject({})
 
-/** Where a budget is, and whose: what it is about must be there. */
-type Place = (deps: ApiDeps, body: NewBudget) => Promise<{ readonly orgId: Uuid; readonly scopeId: string }>
-
-async function placeOf(id: Uuid, found: Promise<{ readonly orgId: Uuid } | null>) {
-  const { orgId } = (await found) ?? {}
-  if (orgId === undefined) throw notFound()
-  return { orgId, scopeId: id }
-}
-
-const PLACES: Readonly<Record<BudgetScope, Place>> = {
-  async organization(deps, body) {
-    const id = idOf('org', body.scope_id)
-    if ((await deps.tenancy.getOrganization(id)) === null) throw notFound()
-    return { orgId: id, scopeId: id }
-  },
-  project: (deps, body) => {
-    const id = idOf('prj', body.scope_id)
-    return placeOf(id, deps.tenancy.getProject(id))
-  },
-  key: (deps, body) => {
-    const id = idOf('key', body.scope_id)
-    return placeOf(id, deps.tenancy.getKey(id))
-  },
-  run: (deps, body) => {
-    const id = idOf('run', body.scope_id)
-    return placeOf(id, deps.tenancy.getRun(id))
-  },
-  async route(deps, body) {
-    if (body.organization === undefined)
-      throw new InvalidRequest('body', [{ field: 'organization', message: 'is required for a route' }])
-    const orgId = idOf('org', body.organization)
-    if ((await deps.tenancy.getOrganization(orgId)) === null) throw notFound()
-    const [route = '', model] = body.scope_id.split(':').reverse()
-    const models = [...deps.catalog.snapshot().models.values()]
-    const known = models.some(
-      (one) =>
-        (model === undefined || body.scope_id === `${one.name}:${route}`) &&
-        one.routes.some((candidate) => candidate.name === route || candidate.type === route),
-    )
-    if (!known)
-      throw new InvalidRequest('body', [
-        { field: 'scope_id', message: 'is no route, type of route, or model:route of the catalog' },
-      ])
-    return { orgId, scopeId: body.scope_id }
-  },
-}
-
 function inForce(): FaultError {
   const message = 'A budget of that scope, bucket, period and kind is in force. Change it, or end it first.'
   return new FaultError(fault('conflict', message))
-}
-
-function seenBy(caller: Caller) {
-  return caller.kind === 'key' ? { projectId: caller.key.projectId, apiKeyId: caller.key.id } : null
 }
 
 async function found(deps: ApiDeps, caller: Caller, text: string): Promise<BudgetState> {
@@ -130,8 +77,7 @@ export const createBudget = operation({
   async run({ deps, by, body }) {
     const bucket = bucketOf(deps.catalog.snapshot(), body.bucket)
     const amountNano = amountOf(body.amount, 0n)
-    const place = await PLACES[body.scope](deps, body)
-    if (body.organization !== undefined && idOf('org', body.organization) !== place.orgId) throw notFound()
+    const place = await placeOf(deps, body)
     const made = await deps.budgets.make({
       ...place,
       scope: body.scope,

@@ -33,6 +33,13 @@ import {
   listOrganizations,
 } from './organizations.ts'
 import { changeProject, createProject, getProject, listProjects } from './projects.ts'
+import {
+  changeRateLimit,
+  createRateLimit,
+  endRateLimit,
+  getRateLimit,
+  listRateLimits,
+} from './rate-limits.ts'
 import { createRun, getRun, listRuns } from './runs.ts'
 
 /** Everything the API can do. What is not here is neither served nor described. */
@@ -78,6 +85,11 @@ export const OPERATIONS: readonly Operation[] = [
   getBudget,
   changeBudget,
   endBudget,
+  listRateLimits,
+  createRateLimit,
+  getRateLimit,
+  changeRateLimit,
+  endRateLimit,
   listAuditEvents,
   exportAuditEvents,
   getAudit,

@@ -1,19 +1,7 @@
 import { BUDGET_PERIODS, BUDGET_SCOPES, type BudgetView } from '../../contract/index.ts'
-import { type Command, givenFlag, textFlag, UsageError } from '../command.ts'
+import { type Command, givenFlag, oneOf, textFlag, UsageError } from '../command.ts'
 import { listText, pairs } from '../text.ts'
 import { PAGE_EXPLAIN, PAGE_OPTIONS, pageQuery } from './paging.ts'
-
-/** @param given what stands in the flag, if anything does */
-function oneOf<T extends string>(
-  flag: string,
-  known: readonly T[],
-  given: string | undefined,
-): T | undefined {
-  const found = known.find((one) => one === given)
-  if (given !== undefined && found === undefined)
-    throw new UsageError(`--${flag} must be one of ${known.join(', ')}`)
-  return found
-}
 
 function budgetText(budget: BudgetView): string {
   return pairs([

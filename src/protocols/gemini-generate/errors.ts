@@ -56,6 +56,12 @@ function envelope(error: WireError): JsonObject {
       '@type': `${TYPES}BadRequest`,
       fieldViolations: [{ field: error.param, description: error.message }],
     })
+  // Google's clients wait for as long as this says, and read no header.
+  if (error.retryAfterMs !== undefined)
+    details.push({
+      '@type': `${TYPES}RetryInfo`,
+      retryDelay: `${Math.ceil(error.retryAfterMs / 1_000)}s`,
+    })
   const { status, message } = error
   return { error: { code: status, message, status: statusWord(status), details } }
 }

@@ -1,4 +1,6 @@
-import { type Clock, createAsking, errorText, type Log } from '../kernel/index.ts'
+import { createAsking } from './asking.ts'
+import type { Clock } from './clock.ts'
+import { errorText, type Log } from './log.ts'
 
 /**
  * What was read of the database, by its key, until it is dropped. A hit is answered without a promise; who asks for what
@@ -15,6 +17,8 @@ export interface Memory<T> {
 export interface MemoryOptions<T> {
   readonly clock: Clock
   readonly log: Log
+  /** What is remembered, for the log. */
+  readonly what: string
   readonly read: (key: string) => Promise<T>
   readonly max: number
 }
@@ -22,7 +26,7 @@ export interface MemoryOptions<T> {
 /** The notification is what counts; reading again bounds what a connection that died silently hides. */
 const REFRESH_AFTER_MS = 60_000
 
-export function createMemory<T>({ clock, log, read, max }: MemoryOptions<T>): Memory<T> {
+export function createMemory<T>({ clock, log, what, read, max }: MemoryOptions<T>): Memory<T> {
   const entries = new Map<string, { readonly value: T; againAtMs: number }>()
   const asking = createAsking(read, keep)
 
@@ -43,7 +47,7 @@ export function createMemory<T>({ clock, log, read, max }: MemoryOptions<T>): Me
         entry.againAtMs = nowMs + REFRESH_AFTER_MS
         asking
           .ask(key)
-          .catch((thrown) => log.warn({ error: errorText(thrown) }, 'budgets could not be read again'))
+          .catch((thrown) => log.warn({ error: errorText(thrown) }, `${what} could not be read again`))
       }
       return entry.value
     },
