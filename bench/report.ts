@@ -7,7 +7,7 @@ export interface Goal {
   readonly name: string
   /** Null when it could not be measured here. */
   readonly value: number | null
-  readonly unit: '×' | 'ms' | '/s'
+  readonly unit: '×' | 'ms' | 'µs' | '/s'
   readonly limit: number
   readonly sense: 'at most' | 'at least'
   readonly foreignCores: number

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
+import { measureAdmission } from './admission.ts'
 import { measureAllocations } from './allocations.ts'
 import { measureEstimate } from './estimate.ts'
 import { measureGateway } from './gateway.ts'
@@ -13,10 +14,10 @@ import { measureStreams } from './streams.ts'
  * Prints ratios measured in one run. Ends with 0 whatever they are; with 1 when something could not run or the books do
  * not balance afterwards.
  *
- *   node bench/run.ts [--quick] [--only ledger|gateway|streams|estimate|allocations] [--json]
+ *   node bench/run.ts [--quick] [--only ledger|gateway|streams|estimate|admission|allocations] [--json]
  */
 
-const PARTS = ['ledger', 'gateway', 'streams', 'estimate', 'allocations'] as const
+const PARTS = ['ledger', 'gateway', 'streams', 'estimate', 'admission', 'allocations'] as const
 type Part = (typeof PARTS)[number]
 
 const { values } = parseArgs({
@@ -62,6 +63,7 @@ try {
   if (stand.warning !== null) say(`WARNING: ${stand.warning}`)
   const results: Measured[] = []
   if (wants('estimate')) results.push(await measured('Estimate', async () => measureEstimate(quick)))
+  if (wants('admission')) results.push(await measured('Admission', () => measureAdmission(quick)))
   if (wants('ledger')) results.push(await measured('Ledger', () => measureLedger(stand, quick)))
   if (wants('streams'))
     results.push(await measured('Streams', (tell) => measureStreams(stand, { quick, say: tell })))
