@@ -26,7 +26,7 @@ Made from \`src/contract/errors.ts\` by \`npm run docs\`; do not edit here.
 
 Gateway paths answer in the caller's protocol. For OpenAI that is \`{"error": {message, type, param, code, …}}\` with, beside
 them, \`request_id\`, \`receipt\` (its path, or null when there is none), \`reason\` (the code below), \`next_step\`, and
-\`ledger\` (amounts, where money is the matter). What cannot be paid answers there with status 429 and the code
+\`ledger\` (amounts, where money is the matter) or \`limit\` (the rate limit that refused). What cannot be paid answers there with status 429 and the code
 \`insufficient_quota\`, because OpenAI's SDKs and agents stop at once on that and go on trying on 402; \`reason\` still says
 \`insufficient_balance\` or \`balance_held\`. The management API answers RFC 9457 problem details with \`code\` and \`hint\`.
 

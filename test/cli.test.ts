@@ -149,6 +149,40 @@ test('the way from nothing to a funded key, in JSON', async (t) => {
   assert.equal((await forge('receipt', 'list', '--json')).json.next_cursor, null)
 })
 
+test('rate limits are set, changed, taken away in part, listed and ended', async (t) => {
+  const { stand, forge } = await standAndForge(t)
+  const a = await stand.customer('Alpha')
+  const set = (...more: string[]) =>
+    forge('rate-limit', 'set', '--scope', 'key', '--id', a.keyId, '--json', ...more)
+  const made = await set('--rpm', '60', '--tpm', '100000')
+  assert.equal(made.code, 0, made.err)
+  const amounts = ({ json }: typeof made) => [
+    json.requests_per_minute,
+    json.tokens_per_minute,
+    json.concurrency,
+  ]
+  assert.deepEqual(amounts(made), [60, 100_000, null])
+  const again = await set('--tpm', 'none', '--concurrency', '8')
+  assert.equal(again.json.id, made.json.id, 'the one in force is changed')
+  assert.deepEqual(amounts(again), [60, null, 8])
+  const route = await forge(
+    ...['rate-limit', 'set', '--scope', 'route', '--id', 'official', '--org', a.org, '--rpm', '5', '--json'],
+  )
+  assert.equal(route.json.scope_id, 'official')
+  const shown = await forge('rate-limit', 'list', '--org', a.org)
+  assert.match(shown.out, new RegExp(`key ${a.keyId} +60 +- +8 +in force`))
+  assert.match((await forge('rate-limit', 'end', made.json.id)).out, /ended +2/)
+  assert.equal((await forge('rate-limit', 'list', '--org', a.org, '--json')).json.data.length, 1)
+  for (const wrong of [
+    await set(),
+    await set('--rpm', 'many'),
+    await set('--concurrency', '99999999'),
+    await forge('rate-limit', 'set', '--scope', 'route', '--id', 'official', '--rpm', '5'),
+    await forge('rate-limit', 'set', '--scope', 'run', '--id', 'x', '--rpm', '5'),
+  ])
+    assert.equal(wrong.code, 2, wrong.err)
+})
+
 test('budgets are set, listed and ended', async (t) => {
   const { stand, forge } = await standAndForge(t)
   const a = await stand.customer('Alpha')

@@ -23,7 +23,7 @@ export interface Reservation {
   readonly tokens: number
   /** The second in which it was counted here, by this process's clock. */
   readonly second: number
-  /** The same in Redis, by its clock; null when it is not counted there, `unsure` when nobody can say. */
+  /** The same in Redis, by its clock; null when there is no Redis, `unsure` when nobody can say whether it is counted there. */
   readonly shared: number | 'unsure' | null
   /** The request, as the name of its lease. */
   readonly lease: Uuid

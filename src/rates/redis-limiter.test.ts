@@ -153,6 +153,15 @@ test(
     await redis.run()
     await until('the new one to be found', () => one.state === 'shared')
     assert.equal((await admitted(one, [other], 3)).length, 3, 'a Redis that knows none of the scripts')
+    const kept = limitOf({ concurrency: 2 })
+    await redis.kill()
+    const meanwhile = await admitted(one, [kept], 1)
+    assert.equal(meanwhile.length, 1)
+    await redis.run()
+    await until('both to be back', () => one.state === 'shared' && two.state === 'shared')
+    assert.equal((await admitted(two, [kept], 2)).length, 1, 'what began meanwhile counts for all')
+    await one.close()
+    assert.equal(await redis.command('ZCARD tf:rate:processes'), ':1', 'who leaves says so')
   },
 )
 

@@ -5,7 +5,7 @@ import type { Limiter } from './limiter.ts'
 import { CONCURRENCY_WAIT_MS, type LocalCounts } from './local.ts'
 import type { RateLimit, RateUse, RateVerdict, Reservation } from './records.ts'
 import type { RedisScripts } from './redis.ts'
-import { ADMIT, END, RENEW, SIGN } from './scripts.ts'
+import { ADMIT, END, LEAVE, RENEW, SIGN } from './scripts.ts'
 
 /**
  * Counts that all processes share, in Redis. This process counts what it admits as well: what is over the limit by its own
@@ -113,8 +113,18 @@ export class SharedLimiter implements Limiter {
 
   admit(limits: readonly RateLimit[], tokens: number, lease: Uuid): RateVerdict | Promise<RateVerdict> {
     const { local } = this.options
-    const mine = local.admit(limits, tokens, lease, this.isAway ? this.processes : 1)
-    return mine.ok && !this.isAway ? this.ask(limits, tokens, lease, mine.reservations) : mine
+    if (this.isAway) return this.alone(limits, tokens, lease)
+    const mine = local.admit(limits, tokens, lease, 1)
+    return mine.ok ? this.ask(limits, tokens, lease, mine.reservations) : mine
+  }
+
+  /** Its lease is made when Redis is back; what Redis may have counted all the same leaves by itself. */
+  private alone(limits: readonly RateLimit[], tokens: number, lease: Uuid): RateVerdict {
+    const verdict = this.options.local.admit(limits, tokens, lease, this.processes)
+    if (!verdict.ok) return verdict
+    const reservations = verdict.reservations.map((one) => ({ ...one, shared: 'unsure' as const }))
+    for (const one of reservations) this.follow(one)
+    return { ...verdict, reservations }
   }
 
   private async ask(
@@ -142,11 +152,7 @@ export class SharedLimiter implements Limiter {
     } catch (thrown) {
       this.lose(thrown)
       for (const reservation of mine) local.undo(reservation)
-      const alone = local.admit(limits, tokens, lease, this.processes)
-      // It may have been counted there all the same: the lease is ended when it can be, the count leaves by itself.
-      return alone.ok
-        ? { ...alone, reservations: alone.reservations.map((one) => ({ ...one, shared: 'unsure' as const })) }
-        : alone
+      return this.alone(limits, tokens, lease)
     }
   }
 
@@ -175,7 +181,10 @@ export class SharedLimiter implements Limiter {
   async close(): Promise<void> {
     this.stopped.abort()
     await this.signing
-    this.options.redis.close()
+    const { redis, processId } = this.options
+    // The others' shares are larger without it. If it cannot say so, its sign ends by itself.
+    if (!this.isAway) await redis.run(LEAVE, [PROCESSES], [processId]).catch((thrown) => this.lose(thrown))
+    redis.close()
   }
 
   private follow(reservation: Reservation): void {

@@ -159,3 +159,8 @@ redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return redis.call('ZCARD', KEYS[1])
 `)
+
+/** KEYS: the set of processes. ARGV: the one that goes. */
+export const LEAVE: Script = script(`
+return redis.call('ZREM', KEYS[1], ARGV[1])
+`)

@@ -3,8 +3,9 @@ import { test } from 'node:test'
 import type { AuditEventView, RateLimitView } from '../../src/contract/index.ts'
 import { formatId } from '../../src/kernel/index.ts'
 import { type Account, type Forge, startForge, testConfig } from '../forge.ts'
-import { ask, assertMoney, bodyOf, errorOf, eventually } from './ask.ts'
+import { ask, assertMoney, bodyOf, errorOf, eventually, withUpstreams } from './ask.ts'
 import { limitRate, manage, ofKey, ofRoute } from './rate-stand.ts'
+import { answerBody, startStub } from './stub.ts'
 
 const MODELS = testConfig({
   m: { ordinary: [''], official: [''] },
@@ -111,6 +112,35 @@ test('every format refuses in its own words, with its own headers, a receipt and
     })
   await forge.settled()
   await forge.audit()
+})
+
+test('an upstream’s own limits are never shown as ours', async (t) => {
+  const headers = {
+    'content-type': 'application/json',
+    'x-ratelimit-limit-requests': '99999',
+    'x-ratelimit-remaining-requests': '77777',
+    'anthropic-ratelimit-tokens-limit': '55555',
+    'retry-after': '33',
+  }
+  const stub = await startStub(t, (_req, res, body) => {
+    if (body.includes('fail')) res.writeHead(429, headers).end('{"error":{"message":"slow down"}}')
+    else res.writeHead(200, headers).end(answerBody('hello', { prompt_tokens: 5, completion_tokens: 1 }))
+  })
+  const forge = await startForge(t, {
+    config: withUpstreams(testConfig({ m: { ordinary: ['stub'] } }), { stub: stub.url }),
+  })
+  const [free, limited] = [await forge.account(), await forge.account()]
+  await limitRate(forge, ofKey(limited, { requests_per_minute: 10 }))
+  for (const text of ['hello', 'fail']) {
+    const plain = await ask(forge, free, { model: 'm', text })
+    assert.deepEqual(
+      [...plain.headers.keys()].filter((name) => name.includes('ratelimit')),
+      [],
+    )
+    const told = await ask(forge, limited, { model: 'm', text })
+    assert.equal(told.headers.get('x-ratelimit-limit-requests'), '10')
+    assert.equal(told.headers.get('anthropic-ratelimit-tokens-limit'), null)
+  }
 })
 
 test('each scope limits its own requests and no others; without a limit no header is sent', async (t) => {
