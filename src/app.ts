@@ -13,9 +13,16 @@ import {
 import { type BudgetBook, openBudgets } from './budgets/index.ts'
 import { type Catalog, loadPriceVersion, openCatalog } from './catalog/index.ts'
 import type { AuditReport, Readiness } from './contract/index.ts'
-import { type Database, listen, openDatabase } from './db/index.ts'
+import { type Database, type DatabaseClock, listen, openDatabase, openDatabaseClock } from './db/index.ts'
 import { createGateway, type Gateway, readUpstreamSalt } from './gateway/index.ts'
-import { createIdSource, errorText, type IdSource, type Log, systemClock } from './kernel/index.ts'
+import {
+  type Clock,
+  createIdSource,
+  errorText,
+  type IdSource,
+  type Log,
+  systemClock,
+} from './kernel/index.ts'
 import {
   type AccountBook,
   auditLedger,
@@ -64,6 +71,8 @@ export interface AppOptions {
   readonly sandboxUrl: () => string | Promise<string>
   readonly log: Log
   readonly version: string
+  /** The machine's own when left out. */
+  readonly clock?: Clock
 }
 
 export interface App {
@@ -202,6 +211,7 @@ interface Parts {
   readonly failures: FailureWatch
   readonly gateway: Gateway
   readonly recovery: Recovery
+  readonly clock: DatabaseClock
   readonly ids: IdSource
   readonly keyring: Keyring
   readonly mailer: Mailer
@@ -209,11 +219,11 @@ interface Parts {
 
 async function buildParts(options: AppOptions): Promise<Parts> {
   const { log, configPath, env, sandboxUrl } = options
-  const clock = systemClock
-  const ids = createIdSource(clock.nowMs, randomBytes)
-  const processId = ids.uuid()
   const pools = openPools(options)
   const database = pools.app
+  const clock = await openDatabaseClock({ database, clock: options.clock ?? systemClock, log })
+  const ids = createIdSource(clock.nowMs, randomBytes)
+  const processId = ids.uuid()
   const writer = createLedgerWriter({ database: pools.ledger, processId, log })
   const accounts = createAccountBook(database)
   const tenancy = await openTenancy({ database, listen, clock, ids, randomBytes, log })
@@ -255,6 +265,7 @@ async function buildParts(options: AppOptions): Promise<Parts> {
     failures,
     gateway,
     recovery,
+    clock,
     ids,
     keyring: createKeyring(options.masterKey, randomBytes),
     mailer: createMailer({ ...options.mail, log }),
@@ -285,6 +296,7 @@ async function closeParts(parts: Parts, api: Api, patienceMs: number, log: Log):
   await recovery.close()
   await drainWithin(writer, patienceMs + LEDGER_PATIENCE_MS, log)
   await gateway.close()
+  parts.clock.close()
   await catalog.close()
   await parts.budgets.close()
   await parts.rates.close()
@@ -308,11 +320,11 @@ const NOBODY: People = {
 
 export async function buildApp(options: AppOptions): Promise<App> {
   const parts = await buildParts(options)
-  const { pools, writer, accounts, tenancy, catalog, gateway, recovery, ids } = parts
+  const { pools, writer, accounts, tenancy, catalog, gateway, recovery, clock, ids } = parts
   let leaving = false
   const audit = createAudit(pools.audit)
   const { budgets, rates } = parts
-  const tables = { tenancy, clock: systemClock, ids, budgets, rates }
+  const tables = { tenancy, clock, ids, budgets, rates }
   const console = createConsole({ ...tables, pool: pools.console })
   const api = createApi({
     ...console,
@@ -330,7 +342,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
     gateway,
     operatorToken: options.operatorToken,
     trustedProxies: networksOf(options.trustedProxies ?? []),
-    clock: systemClock,
+    clock,
     ids,
     log: options.log,
     ready: () => readiness(pools.app, writer, leaving),

@@ -15,6 +15,13 @@ import { testDatabase } from './database.ts'
 
 export const OPERATOR_TOKEN = 'operator-token-for-tests-0123456789'
 
+/** What is the same for every process of a test. */
+export const INSTALLATION = {
+  masterKey: 'the master key of tests',
+  mail: { smtpUrl: null, from: 'forge@stand.test' },
+  publicUrl: null,
+} as const
+
 export interface Account {
   readonly orgId: Uuid
   readonly projectId: Uuid
@@ -28,6 +35,8 @@ export interface Forge {
   readonly sandbox: Sandbox
   /** For another process over the same database. */
   readonly databaseUrl: string
+  /** Its forge.yaml, for the same; null for the starter catalog. */
+  readonly configPath: string | null
   /** The owner's connection: may look at everything, and break things on purpose. */
   readonly owner: Database
   /** An organization with a project, a key and money. */
@@ -196,9 +205,7 @@ export async function startForge(t: TestContext, options: ForgeOptions = {}): Pr
     configPath,
     env: {},
     operatorToken: OPERATOR_TOKEN,
-    masterKey: 'the master key of tests',
-    mail: { smtpUrl: null, from: 'forge@stand.test' },
-    publicUrl: null,
+    ...INSTALLATION,
     redisUrl: options.redisUrl ?? null,
     ...(options.failuresPerMinute === undefined ? {} : { failuresPerMinute: options.failuresPerMinute }),
     sandboxUrl: () => `${sandbox.url}/v1`,
@@ -213,6 +220,7 @@ export async function startForge(t: TestContext, options: ForgeOptions = {}): Pr
     app,
     sandbox,
     databaseUrl: prepared.url,
+    configPath,
     owner: prepared.database,
     account: (account = {}) => openAccount(app, account),
     chat: (key, body, init = {}) =>

@@ -1,4 +1,5 @@
 export { bindDatabase } from './bound.ts'
+export { type DatabaseClock, openDatabaseClock } from './clock.ts'
 export { type Condition, conditions, instant } from './conditions.ts'
 export type { DedicatedConnection, Queryable, Row, Statement } from './connection.ts'
 export { type EmbeddedDatabase, type EmbeddedOptions, startEmbedded } from './embedded.ts'

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { buildApp } from '../../src/app.ts'
 import { silentLog } from '../../src/kernel/index.ts'
-import { OPERATOR_TOKEN, startForge, testConfig } from '../forge.ts'
+import { INSTALLATION, OPERATOR_TOKEN, startForge, testConfig } from '../forge.ts'
 import { withUpstreams } from '../gateway/ask.ts'
 import { answerBody, startStub } from '../gateway/stub.ts'
 
@@ -165,9 +165,7 @@ test('A9: names of users and caches are an organization’s own upstream', async
       configPath: null,
       env: {},
       operatorToken: OPERATOR_TOKEN,
-      masterKey: 'the master key of tests',
-      mail: { smtpUrl: null, from: 'forge@stand.test' },
-      publicUrl: null,
+      ...INSTALLATION,
       sandboxUrl: () => stub.url,
       log: silentLog,
       version: '0.0.0-test',

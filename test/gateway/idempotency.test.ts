@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { buildApp } from '../../src/app.ts'
 import { silentLog } from '../../src/kernel/index.ts'
 import { testDatabase } from '../database.ts'
-import { type Account, type Forge, OPERATOR_TOKEN, startForge, testConfig } from '../forge.ts'
+import { type Account, type Forge, INSTALLATION, OPERATOR_TOKEN, startForge, testConfig } from '../forge.ts'
 import { bodyOf, chargeNano, eventually } from './ask.ts'
 
 const MODELS = testConfig({
@@ -211,9 +211,7 @@ test('an outcome is kept over a restart of the gateway, and never charged twice'
     configPath: null,
     env: {},
     operatorToken: OPERATOR_TOKEN,
-    masterKey: 'the master key of tests',
-    mail: { smtpUrl: null, from: 'forge@stand.test' },
-    publicUrl: null,
+    ...INSTALLATION,
     sandboxUrl: () => `${forge.sandbox.url}/v1`,
     log: silentLog,
     version: '0.0.0-test',

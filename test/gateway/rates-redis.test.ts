@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { WorkerSetting } from '../../src/start.ts'
-import { type Account, type Forge, OPERATOR_TOKEN, startForge } from '../forge.ts'
+import { type Account, type Forge, INSTALLATION, OPERATOR_TOKEN, startForge } from '../forge.ts'
 import { NO_REDIS, TestRedis } from '../redis.ts'
 import { bodyOf } from './ask.ts'
 import { limitRate, ofKey } from './rate-stand.ts'
@@ -31,12 +31,16 @@ async function startSecond(t: TestContext, forge: Forge, redis: TestRedis): Prom
     databaseUrl: forge.databaseUrl,
     redisUrl: redis.url,
     operatorToken: OPERATOR_TOKEN,
+    masterKey: INSTALLATION.masterKey,
+    smtpUrl: null,
     sandboxUrl: `${forge.sandbox.url}/v1`,
     config: {
       host: '127.0.0.1',
       port,
       configPath: null,
       trustedProxies: [],
+      mailFrom: INSTALLATION.mail.from,
+      publicUrl: null,
       processes: 1,
       logLevel: 'error',
     },

@@ -4,7 +4,7 @@ import Anthropic from '@anthropic-ai/sdk'
 import OpenAI from 'openai'
 import { buildApp } from '../../src/app.ts'
 import { formatId, parseId, silentLog } from '../../src/kernel/index.ts'
-import { type Account, type Forge, OPERATOR_TOKEN, startForge, testConfig } from '../forge.ts'
+import { type Account, type Forge, INSTALLATION, OPERATOR_TOKEN, startForge, testConfig } from '../forge.ts'
 import { bodyOf, chargeNano, eventually } from './ask.ts'
 import { startWire } from './swallow.ts'
 
@@ -305,9 +305,7 @@ test('A14: what is a retry of what', async (t) => {
       configPath: null,
       env: {},
       operatorToken: OPERATOR_TOKEN,
-      masterKey: 'the master key of tests',
-      mail: { smtpUrl: null, from: 'forge@stand.test' },
-      publicUrl: null,
+      ...INSTALLATION,
       sandboxUrl: () => `${forge.sandbox.url}/v1`,
       log: silentLog,
       version: '0.0.0-test',
