@@ -13,6 +13,8 @@ const HOST = /^[A-Za-z0-9._-]*(?::\d{1,5})?$|^\[[0-9A-Fa-f:.]+\](?::\d{1,5})?$/
 /** @returns what is wrong, or null */
 export function shapeFault(req: IncomingMessage): string | null {
   const target = req.url ?? ''
+  // A first line without a version is read as HTTP/0.9, headers and body and all.
+  if (req.httpVersionMajor !== 1) return 'The request must be HTTP/1.1.'
   if (!target.startsWith('/')) return 'The request target must be a path.'
   if (target.startsWith('//')) return 'The path must not begin with two slashes.'
   if (req.headers.host !== undefined && !HOST.test(req.headers.host)) return 'The Host header is malformed.'

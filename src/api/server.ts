@@ -106,6 +106,11 @@ export function createApi(deps: ApiDeps): Api {
   const server = createServer(SERVER_OPTIONS, listener)
   // The gateway says "go on" itself, after it knows whose body it is.
   server.on('checkContinue', listener)
+  // Its body may or may not follow: what comes next on this connection is not to be guessed at.
+  server.on('checkExpectation', (_req: IncomingMessage, res: ServerResponse) => {
+    res.writeHead(417, { connection: 'close' })
+    res.end()
+  })
   const sockets = new Set<Socket>()
   server.on('connection', (socket: Socket) => {
     sockets.add(socket)

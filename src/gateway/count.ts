@@ -3,10 +3,11 @@ import { fault } from '../contract/index.ts'
 import { isObject, type Json, type JsonObject, parseJson } from '../kernel/index.ts'
 import { familyOf, PROTOCOLS, type ProtocolName, spliceMembers } from '../protocols/index.ts'
 import type { ApiKeyRecord } from '../tenancy/index.ts'
-import { header, keyFault, modelAsked, parseBody, readCredential } from './admit.ts'
+import { keyFault, modelAsked, parseBody, readCredential } from './admit.ts'
 import { faultAnswer, sendFault } from './answer.ts'
 import { readBody } from './body.ts'
 import type { GatewayDeps } from './deps.ts'
+import { headersGoingOn } from './headers.ts'
 import { orderRoutes } from './plan.ts'
 import { relay } from './relay.ts'
 import { refuse } from './settle.ts'
@@ -96,11 +97,7 @@ async function countNatively(
   if (shape === null || target === null) return null
   const edits =
     request.body['model'] === undefined ? [] : [{ name: 'model', json: JSON.stringify(target.upstreamModel) }]
-  const headers: Record<string, string> = {}
-  for (const name of protocol.forwardedHeaders) {
-    const value = header(exchange.req, name)
-    if (value !== null) headers[name] = value
-  }
+  const headers = headersGoingOn(exchange.req, protocol.forwardedHeaders)
   const answer = await relay(deps, target.channel, {
     method: 'POST',
     path: shape.path(target.upstreamModel),

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import type { Exchange, PlannedChannel, RoutePlan } from './types.ts'
 
 /** Response headers that are known before the body. */
@@ -13,10 +14,27 @@ export interface RouteHeadersInput {
 }
 
 const DROPPED_MAX = 2_000
+const PLAIN = /^[\x20-\x7e]*$/
 
 /** Header values are ASCII; a public name may be anything. */
 function headerText(text: string): string {
-  return /^[\x20-\x7e]*$/.test(text) ? text : encodeURIComponent(text)
+  return PLAIN.test(text) ? text : encodeURIComponent(text)
+}
+
+/**
+ * The caller's headers that a format lets through. What `Connection` names is meant for this hop alone; a value that is no
+ * plain text could be read differently behind us.
+ */
+export function headersGoingOn(req: IncomingMessage, names: readonly string[]): Record<string, string> {
+  const hop = req.headers.connection?.toLowerCase().split(',') ?? []
+  const forThisHop = new Set(hop.map((name) => name.trim()))
+  const headers: Record<string, string> = {}
+  for (const name of names) {
+    const value = req.headers[name]
+    if (typeof value !== 'string' || value === '' || forThisHop.has(name)) continue
+    if (PLAIN.test(value)) headers[name] = value
+  }
+  return headers
 }
 
 /** What a translation could not carry; a long list ends in dots, the receipt has it whole. */

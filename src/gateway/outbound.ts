@@ -13,6 +13,7 @@ import {
   spliceMembers,
 } from '../protocols/index.ts'
 import { type Aliased, Aliases } from './aliases.ts'
+import { headersGoingOn } from './headers.ts'
 import type { Inbound } from './types.ts'
 import { formatOf } from './wire.ts'
 
@@ -43,16 +44,6 @@ function untranslatable(
     `"${problem.param}" ${problem.problem} (this route speaks ${upstream.name}).`,
     { param: problem.param },
   )
-}
-
-/** Headers that the caller's own format lets through; on another format they would mean nothing. */
-function forwarded(inbound: Inbound, protocol: Protocol): Record<string, string> {
-  const headers: Record<string, string> = {}
-  for (const name of protocol.forwardedHeaders) {
-    const value = inbound.exchange.req.headers[name]
-    if (typeof value === 'string') headers[name] = value
-  }
-  return headers
 }
 
 function shape(platform: Platform | null, protocol: Protocol, call: PlainCall): PlatformCall | null {
@@ -130,7 +121,8 @@ export class Outbound {
     if (protocol.name === exchange.call.protocol.name) {
       const plain = {
         path: protocol.callPath(call, facts),
-        headers: { ...headers, ...forwarded(this.inbound, protocol) },
+        // On another format they would mean nothing.
+        headers: { ...headers, ...headersGoingOn(exchange.req, protocol.forwardedHeaders) },
       }
       const added = this.added(target, protocol)
       const edits = [...protocol.passEdits(facts, call), ...this.aliased.edits, ...added]
