@@ -7,6 +7,13 @@ import { type Catalog, loadPriceVersion, openCatalog } from './catalog/index.ts'
 import type { AuditReport, Readiness } from './contract/index.ts'
 import { type Database, listen, openDatabase } from './db/index.ts'
 import { createGateway, type Gateway } from './gateway/index.ts'
+import {
+  createIdentity,
+  type Identity,
+  type OidcSettings,
+  originsOf,
+  type SignUpMode,
+} from './identity/index.ts'
 import { createIdSource, errorText, type IdSource, type Log, systemClock } from './kernel/index.ts'
 import {
   type AccountBook,
@@ -20,7 +27,16 @@ import {
 import { createMailer, type Mailer } from './mail/index.ts'
 import { auditReceipts, createReceiptReader } from './receipts/index.ts'
 import { createKeyring, type Keyring } from './secrets/index.ts'
-import { networksOf, openTenancy, type Tenancy } from './tenancy/index.ts'
+import {
+  issueOperatorCode,
+  networksOf,
+  openTenancy,
+  operatorCodeLives,
+  recordEvent,
+  redeemOperatorCode,
+  senderAddress,
+  type Tenancy,
+} from './tenancy/index.ts'
 
 /** The composition root: the only file that constructs. `start.ts` prepares what it is given. */
 
@@ -37,6 +53,9 @@ export interface AppOptions {
   readonly mail: { readonly smtpUrl: string | null; readonly from: string }
   /** Null: as the server listens. */
   readonly publicUrl: string | null
+  /** Who may make an account; whom an invitation names when left out. */
+  readonly signUp?: SignUpMode
+  readonly oidc?: OidcSettings | null
   /** Networks of proxies that may say for whom they ask; none when left out. */
   readonly trustedProxies?: readonly string[]
   readonly sandboxUrl: () => string | Promise<string>
@@ -164,9 +183,30 @@ interface Parts {
   readonly ids: IdSource
   readonly keyring: Keyring
   readonly mailer: Mailer
+  readonly identity: Identity
 }
 
-async function buildParts(options: AppOptions): Promise<Parts> {
+type SignIn = Pick<
+  Parameters<typeof createIdentity>[0],
+  'database' | 'listen' | 'keyring' | 'mailer' | 'ids' | 'log' | 'origins' | 'operatorToken'
+>
+
+function openIdentity(options: AppOptions, signIn: SignIn): Identity {
+  const trusted = networksOf(options.trustedProxies ?? [])
+  return createIdentity({
+    ...signIn,
+    signUp: options.signUp ?? 'invited',
+    oidc: options.oidc ?? null,
+    addressOf: (req) => senderAddress(req, trusted),
+    // There are no invitations yet, so nobody holds one.
+    maySignUp: async () => false,
+    redeemOperatorCode,
+    operatorCodeLives,
+    recordEvent,
+  })
+}
+
+async function buildParts(options: AppOptions, origins: () => readonly string[]): Promise<Parts> {
   const { log, configPath, env, sandboxUrl } = options
   const clock = systemClock
   const ids = createIdSource(clock.nowMs, randomBytes)
@@ -195,7 +235,31 @@ async function buildParts(options: AppOptions): Promise<Parts> {
   const recovery = startRecovery({ database, processId, log, recover: (hold) => gateway.recover(hold) })
   const keyring = createKeyring(options.masterKey, randomBytes)
   const mailer = createMailer({ ...options.mail, log })
-  return { pools, writer, accounts, tenancy, catalog, budgets, gateway, recovery, ids, keyring, mailer }
+  const signIn = {
+    database,
+    listen,
+    keyring,
+    mailer,
+    ids,
+    log,
+    origins,
+    operatorToken: options.operatorToken,
+  }
+  const identity = openIdentity(options, signIn)
+  return {
+    pools,
+    writer,
+    accounts,
+    tenancy,
+    catalog,
+    budgets,
+    gateway,
+    recovery,
+    ids,
+    keyring,
+    mailer,
+    identity,
+  }
 }
 
 /** On top of the patience with requests. A statement that is running may take so long. */
@@ -225,12 +289,23 @@ async function closeParts(parts: Parts, api: Api, patienceMs: number, log: Log):
   await catalog.close()
   await parts.budgets.close()
   await tenancy.close()
+  await parts.identity.close()
   parts.mailer.close()
   await Promise.all([pools.ledger.close(), pools.app.close(), pools.audit.close()])
 }
 
+/** Where it listens; before it does, nobody can ask. */
+function addressOf(api: Api | null): { readonly host: string; readonly port: number } {
+  const address = api?.server.address()
+  return address !== null && typeof address === 'object'
+    ? { host: address.address, port: address.port }
+    : { host: '127.0.0.1', port: 80 }
+}
+
 export async function buildApp(options: AppOptions): Promise<App> {
-  const parts = await buildParts(options)
+  const bound: { api: Api | null } = { api: null }
+  const origins = (): readonly string[] => originsOf(options.publicUrl, addressOf(bound.api))
+  const parts = await buildParts(options, origins)
   const { pools, writer, accounts, tenancy, catalog, gateway, recovery, ids } = parts
   let leaving = false
   const audit = createAudit(pools.audit)
@@ -242,7 +317,10 @@ export async function buildApp(options: AppOptions): Promise<App> {
     budgets: createBudgetStore({ database: pools.app, clock: systemClock, ids, changed: parts.budgets.drop }),
     receipts: createReceiptReader(pools.app),
     gateway,
+    identity: parts.identity,
     operatorToken: options.operatorToken,
+    operatorLink: async () =>
+      `${origins()[0] ?? ''}/operator/${await issueOperatorCode(pools.app, randomBytes)}`,
     trustedProxies: networksOf(options.trustedProxies ?? []),
     clock: systemClock,
     ids,
@@ -252,6 +330,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
     audit,
     version: options.version,
   })
+  bound.api = api
   return {
     api,
     database: pools.app,

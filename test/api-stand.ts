@@ -7,11 +7,23 @@ import { type Api, type ApiDeps, createApi } from '../src/api/index.ts'
 import { createBudgetStore } from '../src/budgets/index.ts'
 import { openCatalog } from '../src/catalog/index.ts'
 import { type Database, listen } from '../src/db/index.ts'
+import { createIdentity, type Identity, type IdentityOptions, originsOf } from '../src/identity/index.ts'
 import { createIdSource, type IdSource, silentLog, systemClock } from '../src/kernel/index.ts'
 import { auditLedger, createAccountBook, createLedgerWriter, type LedgerWriter } from '../src/ledger/index.ts'
+import { createMailer } from '../src/mail/index.ts'
 import { createReceiptReader } from '../src/receipts/index.ts'
-import { NO_NETWORKS, openTenancy, type Tenancy } from '../src/tenancy/index.ts'
-import { testDatabase } from './database.ts'
+import { createKeyring } from '../src/secrets/index.ts'
+import {
+  issueOperatorCode,
+  NO_NETWORKS,
+  openTenancy,
+  operatorCodeLives,
+  recordEvent,
+  redeemOperatorCode,
+  senderAddress,
+  type Tenancy,
+} from '../src/tenancy/index.ts'
+import { type TestDatabase, testDatabase } from './database.ts'
 
 /**
  * The management API over real parts, listening on a free port. Only the gateway is a plain stand-in: it owns /v1/ and
@@ -23,6 +35,7 @@ export interface ApiStand {
   readonly port: number
   readonly operator: string
   readonly tenancy: Tenancy
+  readonly identity: Identity
   readonly writer: LedgerWriter
   readonly app: Database
   readonly owner: Database
@@ -30,6 +43,12 @@ export interface ApiStand {
   call(method: string, path: string, more?: CallOptions): Promise<Answer>
   /** An organization with one project and one key. */
   customer(name: string): Promise<Customer>
+}
+
+export interface StandOptions {
+  /** Of another stand: two processes over one database. */
+  readonly database?: TestDatabase
+  readonly identity?: Partial<IdentityOptions>
 }
 
 export interface CallOptions {
@@ -111,8 +130,9 @@ async function call(
 export async function startApi(
   t: Pick<TestContext, 'after'>,
   override: Partial<ApiDeps> = {},
+  more: StandOptions = {},
 ): Promise<ApiStand> {
-  const { app, database: owner } = await testDatabase(t as TestContext)
+  const { app, database: owner } = more.database ?? (await testDatabase(t as TestContext))
   const ids = createIdSource(systemClock.nowMs, randomBytes)
   const operator = `op-${randomBytes(12).toString('hex')}`
   const home = await mkdtemp(join(tmpdir(), 'forge-api-'))
@@ -122,8 +142,28 @@ export async function startApi(
   const catalog = await openCatalog({ ...parts, configPath, env: {}, sandboxUrl: () => 'http://127.0.0.1:9' })
   const tenancy = await openTenancy({ ...parts, listen, randomBytes })
   const writer = createLedgerWriter({ database: app, processId: ids.uuid(), log: silentLog })
+  const bound = { port: 80 }
+  const origins = (): readonly string[] => originsOf(null, { host: '127.0.0.1', port: bound.port })
+  const identity = createIdentity({
+    ...parts,
+    listen,
+    keyring: createKeyring('the master key of tests', randomBytes),
+    mailer: createMailer({ smtpUrl: null, from: 'forge@stand.test', log: silentLog }),
+    signUp: 'invited',
+    oidc: null,
+    origins,
+    addressOf: (req) => senderAddress(req, NO_NETWORKS),
+    maySignUp: async () => false,
+    redeemOperatorCode,
+    operatorCodeLives,
+    recordEvent,
+    operatorToken: operator,
+    ...more.identity,
+  })
   const api = createApi({
     ...parts,
+    identity,
+    operatorLink: async () => `${origins()[0]}/operator/${await issueOperatorCode(app, randomBytes)}`,
     tenancy,
     catalog,
     ledger: { writer, accounts: createAccountBook(app) },
@@ -154,9 +194,10 @@ export async function startApi(
     ...override,
   })
   const { port } = await api.listen({ host: '127.0.0.1', port: 0 })
+  bound.port = port
   t.after(async () => {
     await api.close(1_000)
-    await Promise.all([tenancy.close(), catalog.close(), writer.drain()])
+    await Promise.all([identity.close(), tenancy.close(), catalog.close(), writer.drain()])
     await rm(home, { recursive: true, force: true })
   })
   const url = `http://127.0.0.1:${port}`
@@ -167,6 +208,7 @@ export async function startApi(
     port,
     operator,
     tenancy,
+    identity,
     writer,
     app,
     owner,

@@ -3,6 +3,7 @@ import type { BudgetStore } from '../budgets/index.ts'
 import type { CatalogSnapshot } from '../catalog/index.ts'
 import type { AuditReport, Readiness, Receipt } from '../contract/index.ts'
 import type { Database } from '../db/index.ts'
+import type { Identity } from '../identity/index.ts'
 import type { Clock, IdSource, Log, Nano, Uuid } from '../kernel/index.ts'
 import type { AccountBook, LedgerWriter } from '../ledger/index.ts'
 import type { NetworkSet, Tenancy } from '../tenancy/index.ts'
@@ -16,7 +17,10 @@ export interface ApiDeps {
   readonly budgets: BudgetStore
   readonly receipts: ReceiptReader
   readonly gateway: Gateway
+  readonly identity: Identity
   readonly operatorToken: string
+  /** Makes the code of a one-time operator link, and says where it is opened. */
+  operatorLink(): Promise<string>
   /** Whose word on where a request comes from is taken. */
   readonly trustedProxies: NetworkSet
   readonly clock: Clock

@@ -69,6 +69,7 @@ const OBJECT_PREFIX: Readonly<Record<string, IdPrefix>> = {
   organization: 'org',
   project: 'prj',
   key: 'key',
+  person: 'usr',
 }
 
 export function auditEventView(event: AuditEvent): AuditEventView {

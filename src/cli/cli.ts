@@ -17,6 +17,7 @@ import { BUDGET_COMMANDS } from './commands/budgets.ts'
 import { INSTALLATION_COMMANDS } from './commands/installation.ts'
 import { KEY_COMMANDS } from './commands/keys.ts'
 import { MONEY_COMMANDS } from './commands/money.ts'
+import { OPERATOR_COMMANDS } from './commands/operators.ts'
 import { REQUEST_COMMANDS } from './commands/requests.ts'
 import { TENANT_COMMANDS } from './commands/tenants.ts'
 import { EXIT, exitCodeOf } from './exit-code.ts'
@@ -27,6 +28,7 @@ import { printable } from './text.ts'
 export const COMMANDS: readonly Command[] = [
   ...INSTALLATION_COMMANDS,
   ...TENANT_COMMANDS,
+  ...OPERATOR_COMMANDS,
   ...KEY_COMMANDS,
   ...AUDIT_LOG_COMMANDS,
   ...MONEY_COMMANDS,

@@ -116,6 +116,13 @@ export const ERRORS = {
     hint: 'Use the operator token, or a key of the right project.',
     retry: false,
   },
+  csrf: {
+    status: 403,
+    owner: 'client',
+    title: 'The request carries a session and comes from another site',
+    hint: 'Use the console under its own address; programs send an API key or the operator token instead of a cookie.',
+    retry: false,
+  },
   model_not_found: {
     status: 404,
     owner: 'client',

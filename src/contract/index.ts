@@ -1,5 +1,6 @@
 export * from './errors.ts'
 export * from './management.ts'
+export * from './operators.ts'
 export * from './queries.ts'
 export * from './receipt.ts'
 export * from './vocabulary.ts'

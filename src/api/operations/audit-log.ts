@@ -18,7 +18,7 @@ const SEQ = /^[1-9]\d{0,17}$/
 const EXPORT_PAGE = 1_000
 
 function objectOf(text: string): Uuid {
-  const id = parseId('org', text) ?? parseId('prj', text) ?? parseId('key', text)
+  const id = parseId('org', text) ?? parseId('prj', text) ?? parseId('key', text) ?? parseId('usr', text)
   if (id !== null) return id
   if (isUuid(text)) return text
   throw notFound()

@@ -22,7 +22,7 @@ import { listLedgerEntries } from './list-ledger-entries.ts'
 import { listModels } from './list-models.ts'
 import { listReceipts } from './list-receipts.ts'
 import { getMetrics } from './metrics.ts'
-import { openOperatorLink } from './open-operator-link.ts'
+import { createOperatorLink, listOperators, putOperator, removeOperator } from './operators.ts'
 import { createOrganization, listOrganizations } from './organizations.ts'
 import { changeProject, createProject, listProjects } from './projects.ts'
 import { createRun, getRun, listRuns } from './runs.ts'
@@ -58,11 +58,14 @@ export const OPERATIONS: readonly Operation[] = [
   getBudget,
   changeBudget,
   endBudget,
+  listOperators,
+  putOperator,
+  removeOperator,
+  createOperatorLink,
   listAuditEvents,
   exportAuditEvents,
   getAudit,
   getLive,
   getReady,
   getMetrics,
-  openOperatorLink,
 ]
