@@ -164,13 +164,22 @@ function updating(model: string, update: Row, increment: Readonly<Record<string,
 
 const deleting = (model: string) => (): string => `delete from ${tableOf(model)}`
 
+type ColumnOf = (name: { model: string; field: string }) => string
+
 /** What the library calls, on one connection or on the pool. */
-function methodsOn(on: Queryable) {
+function methodsOn(on: Queryable, columnOf: ColumnOf) {
   return {
     create: ({ model, data }: { model: string; data: Row }) => insertRow(on, model, data),
     findOne: async ({ model, where }: { model: string; where: Clause[] }) =>
       (await selectRows(on, { model, where, limit: 1 }))[0] ?? null,
-    findMany: (many: Many) => selectRows(on, many),
+    findMany: ({ sortBy, ...many }: Many) =>
+      selectRows(
+        on,
+        // Everything else comes with the names of columns; this comes with the library's.
+        sortBy === undefined
+          ? many
+          : { ...many, sortBy: { ...sortBy, field: columnOf({ model: many.model, field: sortBy.field }) } },
+      ),
     count: async ({ model, where }: { model: string; where?: Clause[] }) => {
       const values = new Values()
       const text = `select count(*)::int as n from ${tableOf(model)} ${whereOf(where, values)}`
@@ -204,7 +213,8 @@ type Factory = Parameters<typeof createAdapterFactory>[0]
 export function createAdapter(database: Database) {
   // The library's types promise each caller a row of the caller's own type; they are rows as the table has them.
   const on = (queryable: Queryable): Factory['adapter'] =>
-    (() => methodsOn(queryable)) as unknown as Factory['adapter']
+    (({ getFieldName }: { getFieldName: ColumnOf }) =>
+      methodsOn(queryable, getFieldName)) as unknown as Factory['adapter']
   return (options: BetterAuthOptions) => {
     const config: Factory['config'] = {
       adapterId: 'tokens-forge',

@@ -289,7 +289,8 @@ export function createAuth(options: AuthOptions) {
     logger: loggerOf(options.log),
     // Attempts are counted by us, by account too and across processes.
     rateLimit: { enabled: false },
-    onAPIError: { errorURL: `${origin}/sign-in` },
+    // What fails is logged and answered as all failures of the server are, not printed by the library.
+    onAPIError: { errorURL: `${origin}/sign-in`, throw: true },
     user: { ...USER, validateUserInfo: providerCheck(options) },
     session: {
       ...SESSION,
