@@ -101,7 +101,11 @@ export function cookiesOf(response: Response): string[] {
   return response.headers.getSetCookie()
 }
 
-export async function sendWebResponse(res: ServerResponse, response: Response): Promise<void> {
+export async function sendWebResponse(
+  res: ServerResponse,
+  response: Response,
+  status: number,
+): Promise<void> {
   for (const name of PASSED_ON) {
     const value = response.headers.get(name)
     if (value !== null) res.setHeader(name, value)
@@ -110,6 +114,6 @@ export async function sendWebResponse(res: ServerResponse, response: Response): 
   if (cookies.length > 0) res.setHeader('set-cookie', cookies)
   const text = await response.text()
   const isJson = (response.headers.get('content-type') ?? '').startsWith('application/json')
-  res.statusCode = response.status
+  res.statusCode = status
   res.end(isJson ? withoutTokens(text) : text)
 }

@@ -12,6 +12,7 @@ import {
   sendWebResponse,
   webRequest,
 } from './http.ts'
+import { loadAuth } from './load.ts'
 import { createPost } from './mails.ts'
 import {
   choicePage,
@@ -134,7 +135,9 @@ class Door {
     }
     const response = await this.ask(req, requestId, req.url ?? '', served.method === 'POST' ? fields : null)
     if (path === '/sign-in/email' && response.ok) await forgetAttempts(this.options.database, pairOf(asker))
-    await sendWebResponse(res, response)
+    // The library calls every answer of an authenticator that does not hold a failure of its own.
+    const wrong = path === '/passkey/verify-registration' && response.status === 500
+    await sendWebResponse(res, response, wrong ? 400 : response.status)
     return null
   }
 
@@ -217,9 +220,9 @@ export function createIdentity(options: IdentityOptions): Identity {
   const post = createPost(options.mailer, log)
   let loading: Promise<Handler> | null = null
 
-  // The library takes a third of a second to load, which no start of a gateway and no request to it waits for.
+  // Not before somebody signs in: most processes of a gateway never need it.
   const handler = (): Promise<Handler> => {
-    loading ??= import('./auth.ts')
+    loading ??= loadAuth()
       .then(({ createAuth }) => createAuth({ ...options, secret, post }).handler)
       .catch((thrown: unknown) => {
         loading = null
