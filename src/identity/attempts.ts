@@ -20,16 +20,17 @@ const COUNT_SQL = `insert into identity.attempt as a (key, count) values ($1, 1)
   returning count, ceil(extract(epoch from a.started_at + make_interval(secs => $2) - clock_timestamp()))::int as left`
 
 /**
- * Counts one attempt for each limit; counted first and tried then, so that attempts at the same time count too.
+ * Counts one attempt for each limit; counted first and tried then, so that attempts at the same time count too. What one
+ * limit refuses is not counted for those after it: guesses that were never made shut nobody else out.
+ * @param limits the narrow ones first
  * @returns seconds until the next one may be tried, or null when this one may
  */
 export async function countAttempt(database: Database, limits: readonly Limit[]): Promise<number | null> {
-  let wait: number | null = null
   for (const { what, max, windowSeconds } of limits) {
     const row = await database.one<{ count: number; left: number }>(COUNT_SQL, [keyOf(what), windowSeconds])
-    if (row.count > max) wait = Math.max(wait ?? 1, row.left)
+    if (row.count > max) return Math.max(1, row.left)
   }
-  return wait
+  return null
 }
 
 export async function forgetAttempts(database: Database, what: string): Promise<void> {

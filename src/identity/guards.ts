@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import type { Limit } from './attempts.ts'
 
 /**
@@ -13,8 +12,8 @@ export interface Asker {
   readonly address: string | null
   /** The address a person gave, in lower case; empty for none. */
   readonly email: string
-  /** Whatever cookies came along. */
-  readonly cookie: string
+  /** Names the session that came along, without telling its token; null for none. */
+  readonly session: string | null
 }
 
 interface Served {
@@ -64,15 +63,7 @@ const mail: Guard = (who) => [
 /** A stolen session must not be a place to guess the password at, nor a reset link to guess tokens. */
 const secret: Guard = (who) => [
   perAddress('secret', who.address, 100, QUARTER),
-  ...(who.cookie === ''
-    ? []
-    : [
-        {
-          what: `session:${createHash('sha256').update(who.cookie).digest('hex')}`,
-          max: 20,
-          windowSeconds: QUARTER,
-        },
-      ]),
+  ...(who.session === null ? [] : [{ what: `session:${who.session}`, max: 20, windowSeconds: QUARTER }]),
 ]
 
 const claim: Guard = (who) => [perAddress('claim', who.address, 200, QUARTER)]

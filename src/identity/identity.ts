@@ -124,7 +124,7 @@ class Door {
     const asker: Asker = {
       address: this.options.addressOf(req),
       email: textOf(fields, 'email').trim().toLowerCase(),
-      cookie: req.headers.cookie ?? '',
+      session: this.people.sessionKey(req.headers),
     }
     const seconds = await this.wait(path, asker)
     if (seconds !== null) {
@@ -152,7 +152,7 @@ class Door {
       res.setHeader('allow', 'GET, POST')
       return fault('method_not_allowed', 'An operator link takes GET and POST.')
     }
-    const asker = { address: this.options.addressOf(req), email: '', cookie: '' }
+    const asker = { address: this.options.addressOf(req), email: '', session: null }
     if ((await this.wait('/operator/claim', asker)) !== null)
       return fault('rate_limit_exceeded', 'Too many links were tried from here. Try again in a while.')
     if (!(await operatorCodeLives(database, code))) return NO_LINK

@@ -57,6 +57,8 @@ function tokenOf(cookie: string, key: string): string | null {
 export interface People {
   personOf(headers: IncomingHttpHeaders): Promise<Person | null>
   hasSession(headers: IncomingHttpHeaders): boolean
+  /** The hash of the token that came along, alive or not. */
+  sessionKey(headers: IncomingHttpHeaders): string | null
   forget(): void
   close(): Promise<void>
 }
@@ -85,6 +87,11 @@ export function openPeople(
       known.set(hash, { person, untilMs: performance.now() + Math.min(REMEMBER_MS, endsInMs) })
     },
   )
+  const sessionKey = (headers: IncomingHttpHeaders): string | null => {
+    const cookie = cookieOf(headers)
+    const token = cookie === null ? null : tokenOf(cookie, key)
+    return token === null ? null : hashOf(token)
+  }
   const forget = (): void => {
     asking.distrust()
     known.clear()
@@ -93,14 +100,13 @@ export function openPeople(
 
   return {
     async personOf(headers) {
-      const cookie = cookieOf(headers)
-      const token = cookie === null ? null : tokenOf(cookie, key)
-      if (token === null) return null
-      const hash = hashOf(token)
+      const hash = sessionKey(headers)
+      if (hash === null) return null
       const found = known.get(hash)
       if (found !== undefined && found.untilMs > performance.now()) return found.person
       return (await asking.ask(hash)).person
     },
+    sessionKey,
     hasSession: (headers) => cookieOf(headers) !== null,
     forget,
     close: () => listener.close(),

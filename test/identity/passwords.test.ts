@@ -121,3 +121,35 @@ test('without a mail server a forgotten password says that it cannot be mailed',
   const answer = await stand.browser().post('/api/auth/request-password-reset', { email: 'ada@example.com' })
   assert.equal(answer.status, 400, answer.text)
 })
+
+/** Addresses as a proxy in front would tell them. */
+const fromAnywhere = {
+  addressOf: (req: { headers: Record<string, unknown> }) =>
+    String(req.headers['x-test-address'] ?? '192.0.2.1'),
+}
+
+test('one stranger shuts nobody out, and many together get fifty guesses', async (t) => {
+  const stand = await startSignIn(t, { identity: fromAnywhere })
+  await stand.member('ada@example.com')
+  const from = async (address: string, password: string) => {
+    const body = { email: 'ada@example.com', password }
+    return (await stand.browser().post('/api/auth/sign-in/email', body, { 'x-test-address': address })).status
+  }
+  for (let i = 0; i < 60; i++) await from('198.51.100.1', 'wrong password')
+  assert.equal(await from('198.51.100.1', PASSWORD), 429)
+  assert.equal(await from('203.0.113.1', PASSWORD), 200)
+  for (let i = 0; i < 40; i++) await from(`2001:db8:0:${i}::1`, 'wrong password')
+  assert.equal(await from('203.0.113.2', PASSWORD), 429)
+})
+
+test('a stolen session is no place to guess the password at, whatever other cookies it is sent with', async (t) => {
+  const stand = await startSignIn(t)
+  const browser = await stand.member('ada@example.com')
+  const statuses: number[] = []
+  for (let i = 0; i < 21; i++) {
+    browser.jar.set('other', String(i))
+    const guess = { currentPassword: `wrong password ${i}`, newPassword: 'a password of eve' }
+    statuses.push((await browser.post('/api/auth/change-password', guess)).status)
+  }
+  assert.deepEqual(statuses, [...Array.from({ length: 20 }, () => 400), 429])
+})
