@@ -171,6 +171,17 @@ test('a session that ends, a role that ends: at once here, and in the other proc
   await until('the other process to hear of the sign-out', async () => (await role(other)) === undefined)
 })
 
+test('in the process that ends it, a session is over with the answer, also while the database says nothing', async (t) => {
+  const stand = await startSignIn(t, { identity: { listen: () => ({ close: async () => {} }) } })
+  const browser = await stand.member('ada@example.com')
+  const headers = { cookie: browser.cookieHeader() }
+  assert.notEqual(await stand.identity.personOf({ headers }), null)
+  await stand.call('POST', '/api/v1/operators', { body: { email: 'ada@example.com', role: 'admin' } })
+  assert.equal((await stand.identity.personOf({ headers }))?.operatorRole, 'admin')
+  await browser.post('/api/auth/sign-out')
+  assert.equal(await stand.identity.personOf({ headers }), null)
+})
+
 test('sessions end when they are idle for a day, and after a month whatever happens', async (t) => {
   const stand = await startSignIn(t)
   const browser = await stand.member('ada@example.com')
