@@ -1,28 +1,20 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
-import {
-  type Api,
-  createApi,
-  createConsole,
-  createTenants,
-  type Metric,
-  type People,
-  TENANT_ROLE,
-} from './api/index.ts'
+import { type Api, createApi, createConsole, createTenants, TENANT_ROLE } from './api/index.ts'
 import { type BudgetBook, openBudgets } from './budgets/index.ts'
 import { type Catalog, loadPriceVersion, openCatalog } from './catalog/index.ts'
-import type { AuditReport, Readiness } from './contract/index.ts'
+import type { AuditReport } from './contract/index.ts'
 import { type Database, type DatabaseClock, listen, openDatabase, openDatabaseClock } from './db/index.ts'
 import { createGateway, type Gateway, readUpstreamSalt } from './gateway/index.ts'
 import {
-  type Clock,
-  createIdSource,
-  errorText,
-  type IdSource,
-  type Log,
-  systemClock,
-} from './kernel/index.ts'
+  createIdentity,
+  type Identity,
+  type OidcSettings,
+  originsOf,
+  type SignUpMode,
+} from './identity/index.ts'
+import { type Clock, createIdSource, type IdSource, type Log, systemClock } from './kernel/index.ts'
 import {
   type AccountBook,
   auditLedger,
@@ -41,9 +33,19 @@ import {
   openRates,
   type RateBook,
 } from './rates/index.ts'
+import { collectMetrics, readiness } from './readings.ts'
 import { auditReceipts } from './receipts/index.ts'
 import { createKeyring, type Keyring } from './secrets/index.ts'
-import { networksOf, openTenancy, type Tenancy } from './tenancy/index.ts'
+import {
+  issueOperatorCode,
+  networksOf,
+  openTenancy,
+  operatorCodeLives,
+  recordEvent,
+  redeemOperatorCode,
+  senderAddress,
+  type Tenancy,
+} from './tenancy/index.ts'
 
 /** The composition root: the only file that constructs. `start.ts` prepares what it is given. */
 
@@ -60,6 +62,9 @@ export interface AppOptions {
   readonly mail: { readonly smtpUrl: string | null; readonly from: string }
   /** Null: as the server listens. */
   readonly publicUrl: string | null
+  /** Who may make an account; whom an invitation names when left out. */
+  readonly signUp?: SignUpMode
+  readonly oidc?: OidcSettings | null
   /** Networks of proxies that may say for whom they ask; none when left out. */
   readonly trustedProxies?: readonly string[]
   /** Carries a password; null or left out counts rates in this process. */
@@ -124,72 +129,6 @@ function openPools(options: AppOptions) {
   }
 }
 
-function collectMetrics(writer: LedgerWriter, gateway: Gateway, limiter: Limiter): readonly Metric[] {
-  const { counters } = gateway
-  const gauge = (name: string, help: string, value: number): Metric => ({
-    name,
-    help,
-    type: 'gauge',
-    samples: [{ value }],
-  })
-  const counts = (name: string, help: string, label: string, map: ReadonlyMap<string, number>): Metric => ({
-    name,
-    help,
-    type: 'counter',
-    samples: [...map].map(([key, value]) => ({ labels: { [label]: key }, value })),
-  })
-  return [
-    gauge('forge_ledger_queue_depth', 'Ledger operations queued or under way.', writer.depth),
-    gauge('forge_ledger_healthy', '1 while the ledger answers.', writer.healthy ? 1 : 0),
-    gauge('forge_requests_active', 'Gateway requests under way.', counters.active),
-    gauge('forge_holds_open', 'Holds of requests that run in this process.', gateway.openHolds()),
-    gauge('forge_rates_away', '1 while Redis does not answer.', limiter.state === 'away' ? 1 : 0),
-    gauge('forge_draining', 'Answers read for callers who have left.', gateway.draining.size),
-    counts('forge_requests_total', 'Gateway requests by how they ended.', 'status', counters.byStatus),
-    counts(
-      'forge_settlements_total',
-      'Settled requests by row of the settlement matrix.',
-      'settlement',
-      counters.bySettlement,
-    ),
-    {
-      name: 'forge_streams_total',
-      help: 'Streams begun.',
-      type: 'counter',
-      samples: [{ value: counters.streams }],
-    },
-    {
-      name: 'forge_drains_cancelled_total',
-      help: 'Answers cancelled since too many were being read for callers who had left.',
-      type: 'counter',
-      samples: [{ value: gateway.draining.cancelled }],
-    },
-    {
-      name: 'forge_late_settlements_total',
-      help: 'Settlements that came after recovery.',
-      type: 'counter',
-      samples: [{ value: counters.lateSettlements }],
-    },
-  ]
-}
-
-async function readiness(database: Database, writer: LedgerWriter, leaving: boolean): Promise<Readiness> {
-  const answer = await database.query('select 1').then(
-    () => ({ name: 'database', ok: true, detail: 'answers' }),
-    (thrown) => ({ name: 'database', ok: false, detail: errorText(thrown) }),
-  )
-  const checks = [
-    answer,
-    {
-      name: 'ledger',
-      ok: writer.healthy,
-      detail: writer.healthy ? `${writer.depth} operations under way` : 'does not answer',
-    },
-    { name: 'accepting', ok: !leaving, detail: leaving ? 'shutting down' : 'yes' },
-  ]
-  return { ready: checks.every((check) => check.ok), checks }
-}
-
 function createAudit(database: Database): () => Promise<AuditReport> {
   return async () => {
     const versionExists = async (id: string): Promise<boolean> =>
@@ -215,9 +154,29 @@ interface Parts {
   readonly ids: IdSource
   readonly keyring: Keyring
   readonly mailer: Mailer
+  readonly identity: Identity
 }
 
-async function buildParts(options: AppOptions): Promise<Parts> {
+type SignIn = Pick<
+  Parameters<typeof createIdentity>[0],
+  'database' | 'listen' | 'keyring' | 'mailer' | 'ids' | 'log' | 'origins' | 'operatorToken' | 'maySignUp'
+>
+
+function openIdentity(options: AppOptions, signIn: SignIn): Identity {
+  const trusted = networksOf(options.trustedProxies ?? [])
+  return createIdentity({
+    ...signIn,
+    signUp: options.signUp ?? 'invited',
+    oidc: options.oidc ?? null,
+    addressOf: (req) => senderAddress(req, trusted),
+    maySignUp: signIn.maySignUp,
+    redeemOperatorCode,
+    operatorCodeLives,
+    recordEvent,
+  })
+}
+
+async function buildParts(options: AppOptions, origins: () => readonly string[]): Promise<Parts> {
   const { log, configPath, env, sandboxUrl } = options
   const pools = openPools(options)
   const database = pools.app
@@ -253,6 +212,20 @@ async function buildParts(options: AppOptions): Promise<Parts> {
     random: Math.random,
   })
   const recovery = startRecovery({ database, processId, log, recover: (hold) => gateway.recover(hold) })
+  const keyring = createKeyring(options.masterKey, randomBytes)
+  const mailer = createMailer({ ...options.mail, log })
+  const signIn = {
+    database,
+    listen,
+    keyring,
+    mailer,
+    ids,
+    log,
+    origins,
+    operatorToken: options.operatorToken,
+    maySignUp: tenancy.maySignUp,
+  }
+  const identity = openIdentity(options, signIn)
   return {
     pools,
     writer,
@@ -267,8 +240,9 @@ async function buildParts(options: AppOptions): Promise<Parts> {
     recovery,
     clock,
     ids,
-    keyring: createKeyring(options.masterKey, randomBytes),
-    mailer: createMailer({ ...options.mail, log }),
+    keyring,
+    mailer,
+    identity,
   }
 }
 
@@ -302,6 +276,7 @@ async function closeParts(parts: Parts, api: Api, patienceMs: number, log: Log):
   await parts.rates.close()
   await parts.limiter.close()
   await tenancy.close()
+  await parts.identity.close()
   parts.mailer.close()
   await Promise.all([
     pools.ledger.close(),
@@ -312,14 +287,18 @@ async function closeParts(parts: Parts, api: Api, patienceMs: number, log: Log):
   ])
 }
 
-const NOBODY: People = {
-  personOf: async () => null,
-  isSameOrigin: () => false,
-  describe: async () => new Map(),
+/** Where it listens; before it does, nobody can ask. */
+function addressOf(api: Api | null): { readonly host: string; readonly port: number } {
+  const address = api?.server.address()
+  return address !== null && typeof address === 'object'
+    ? { host: address.address, port: address.port }
+    : { host: '127.0.0.1', port: 80 }
 }
 
 export async function buildApp(options: AppOptions): Promise<App> {
-  const parts = await buildParts(options)
+  const bound: { api: Api | null } = { api: null }
+  const origins = (): readonly string[] => originsOf(options.publicUrl, addressOf(bound.api))
+  const parts = await buildParts(options, origins)
   const { pools, writer, accounts, tenancy, catalog, gateway, recovery, clock, ids } = parts
   let leaving = false
   const audit = createAudit(pools.audit)
@@ -331,16 +310,19 @@ export async function buildApp(options: AppOptions): Promise<App> {
     database: pools.app,
     tenancy,
     keys: tenancy,
-    people: NOBODY,
+    people: parts.identity,
     tenants: createTenants({ ...tables, pool: pools.tenant }),
     console,
-    publicUrl: options.publicUrl ?? 'http://127.0.0.1:8700',
+    origin: () => origins()[0] ?? '',
     mailer: parts.mailer,
     catalog,
     ledger: { writer, accounts },
     failures: parts.failures,
     gateway,
+    identity: parts.identity,
     operatorToken: options.operatorToken,
+    operatorLink: async () =>
+      `${origins()[0] ?? ''}/operator/${await issueOperatorCode(pools.app, randomBytes)}`,
     trustedProxies: networksOf(options.trustedProxies ?? []),
     clock,
     ids,
@@ -350,6 +332,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
     audit,
     version: options.version,
   })
+  bound.api = api
   return {
     api,
     database: pools.app,

@@ -39,6 +39,8 @@ test('without any variable or flag the defaults of the contract hold', () => {
     smtpUrl: null,
     mailFrom: 'Tokens Forge <tokens-forge@localhost>',
     publicUrl: null,
+    signUp: 'invited',
+    oidc: null,
     trustedProxies: [],
     processes: 1,
     logLevel: 'info',
@@ -72,6 +74,10 @@ test('every fault is listed at once, each under the name it was given by, and no
       FORGE_SMTP_URL: 'http://secret-mail/',
       FORGE_MAIL_FROM: 'secret sender without address',
       FORGE_PUBLIC_URL: 'https://u:secret@host/path',
+      FORGE_SIGN_UP: 'opne',
+      FORGE_OIDC_ISSUER: 'http://secret-issuer/',
+      FORGE_OIDC_CLIENT_ID: 'forge',
+      FORGE_OIDC_CLIENT_SECRET: 'secret client',
       FORGE_PROCESSES: '0',
     },
   )
@@ -90,11 +96,28 @@ test('every fault is listed at once, each under the name it was given by, and no
       'FORGE_PUBLIC_URL: must be http:// or https:// with a host, and no path',
       'FORGE_SMTP_URL: must begin with smtp:// or smtps://',
       'FORGE_OPERATOR_TOKEN: must have at least 16 characters',
+      'FORGE_SIGN_UP: must be one of invited, oidc, open [open]',
+      'FORGE_OIDC_ISSUER: must be the https:// address of the provider, as its tokens name it',
       'FORGE_PROCESSES: must be a whole number from 1 to 256',
       'REDIS_URL: must not contain spaces or line breaks',
     ].toSorted(byText),
   )
   assert.ok(!faults.join().includes('secret'))
+})
+
+test('sign-up to everybody needs a mail server, by the provider a provider, which is given whole', () => {
+  const oidc = { FORGE_OIDC_ISSUER: 'https://id.example/', FORGE_OIDC_CLIENT_ID: 'forge' }
+  assert.deepEqual(faultsOf({ 'sign-up': 'open' }, {}), [
+    '--sign-up: open needs FORGE_SMTP_URL: addresses are confirmed by mail',
+  ])
+  assert.deepEqual(faultsOf({}, { FORGE_SIGN_UP: 'oidc' }), ['FORGE_SIGN_UP: oidc needs FORGE_OIDC_ISSUER'])
+  assert.deepEqual(faultsOf({}, oidc), [
+    'FORGE_OIDC_ISSUER: issuer, client id and client secret are given together',
+  ])
+  const read = readConfig({}, { ...oidc, FORGE_SIGN_UP: 'oidc', FORGE_OIDC_CLIENT_SECRET: 'hunter2hunter2' })
+  assert.ok(read.ok)
+  assert.equal(read.config.oidc?.clientSecret.reveal(), 'hunter2hunter2')
+  assert.ok(!JSON.stringify(read.config).includes('hunter2'))
 })
 
 test('no way of printing a configuration shows a secret', () => {

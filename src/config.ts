@@ -4,6 +4,7 @@ import { chmod, link, mkdir, open, readFile, rm, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { inspect } from 'node:util'
 import { type ConfigFault, nearestName } from './catalog/index.ts'
+import { type OidcSettings, SIGN_UP_MODES, type SignUpMode } from './identity/index.ts'
 import { wrongNetwork } from './tenancy/index.ts'
 
 /**
@@ -60,6 +61,10 @@ export interface Config {
   readonly mailFrom: string
   /** Under which people reach this installation, without a slash at its end; null: as it listens. */
   readonly publicUrl: string | null
+  /** Who may make an account. */
+  readonly signUp: SignUpMode
+  /** Null: nobody signs in by way of a provider. */
+  readonly oidc: (Omit<OidcSettings, 'clientSecret'> & { readonly clientSecret: Secret }) | null
   /** Networks whose `x-forwarded-for` is believed; none unless they are named. */
   readonly trustedProxies: readonly string[]
   readonly processes: number
@@ -86,6 +91,10 @@ const VARIABLES = {
   'smtp-url': 'FORGE_SMTP_URL',
   'mail-from': 'FORGE_MAIL_FROM',
   'public-url': 'FORGE_PUBLIC_URL',
+  'sign-up': 'FORGE_SIGN_UP',
+  'oidc-issuer': 'FORGE_OIDC_ISSUER',
+  'oidc-client-id': 'FORGE_OIDC_CLIENT_ID',
+  'oidc-client-secret': 'FORGE_OIDC_CLIENT_SECRET',
   'trusted-proxies': 'FORGE_TRUSTED_PROXIES',
   processes: 'FORGE_PROCESSES',
   'log-level': 'FORGE_LOG_LEVEL',
@@ -129,6 +138,8 @@ export function readConfig(flags: Flags, env: Environment = environment()): Read
     smtpUrl: urlOf(reading, 'smtp-url', ['smtp:', 'smtps:']),
     mailFrom: mailFromOf(reading),
     publicUrl: publicUrlOf(reading),
+    signUp: signUpOf(reading),
+    oidc: oidcOf(reading),
     trustedProxies: networksOf(reading),
     processes: integerOf(reading, 'processes', 1, 1, PROCESSES_MAX),
     logLevel: logLevelOf(reading),
@@ -230,6 +241,40 @@ function secretOf({ value, fault }: Reading, flag: Flag): Secret | null {
   if (!/^[\x21-\x7e]*$/.test(text)) fault(flag, 'must be one word of plain characters')
   else if (text.length < SECRET_LENGTH_MIN) fault(flag, `must have at least ${SECRET_LENGTH_MIN} characters`)
   return new Secret(text)
+}
+
+function signUpOf({ value, fault }: Reading): SignUpMode {
+  const text = value('sign-up') ?? 'invited'
+  const mode = SIGN_UP_MODES.find((each) => each === text)
+  if (mode === undefined)
+    fault('sign-up', `must be one of ${SIGN_UP_MODES.join(', ')}`, nearestName(text, SIGN_UP_MODES))
+  // An address that nobody has proven is an account that nobody may use.
+  if (mode === 'open' && value('smtp-url') === null)
+    fault('sign-up', 'open needs FORGE_SMTP_URL: addresses are confirmed by mail')
+  if (mode === 'oidc' && value('oidc-issuer') === null) fault('sign-up', 'oidc needs FORGE_OIDC_ISSUER')
+  return mode ?? 'invited'
+}
+
+/** https, or http on the machine itself: tokens must not cross a network in clear. */
+function isIssuer(text: string): boolean {
+  if (!URL.canParse(text)) return false
+  const { protocol, hostname, search, hash } = new URL(text)
+  const local = hostname === 'localhost' || hostname === '127.0.0.1' || hostname === '[::1]'
+  return (protocol === 'https:' || (protocol === 'http:' && local)) && search === '' && hash === ''
+}
+
+function oidcOf({ value, fault }: Reading): Config['oidc'] {
+  const issuer = value('oidc-issuer')
+  const clientId = value('oidc-client-id')
+  const clientSecret = value('oidc-client-secret')
+  if (issuer === null && clientId === null && clientSecret === null) return null
+  if (issuer === null || clientId === null || clientSecret === null) {
+    fault('oidc-issuer', 'issuer, client id and client secret are given together')
+    return null
+  }
+  if (!isIssuer(issuer))
+    fault('oidc-issuer', 'must be the https:// address of the provider, as its tokens name it')
+  return { issuer, clientId, clientSecret: new Secret(clientSecret) }
 }
 
 function networksOf({ value, fault }: Reading): readonly string[] {

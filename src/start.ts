@@ -120,7 +120,7 @@ function greet(io: StartIo, greeting: Greeting): void {
     `Tokens Forge ${packageVersion()} is ready: ${url}`,
     '',
     `  operator link  ${greeting.operatorLink}`,
-    '                 (works once; it hands the operator token to whoever opens it first)',
+    '                 (works once: make the first account with it, or have the operator token shown)',
   ]
   if (demoKey !== null)
     lines.push(
@@ -147,6 +147,7 @@ export interface WorkerSetting {
   readonly operatorToken: string
   readonly masterKey: string
   readonly smtpUrl: string | null
+  readonly oidcClientSecret: string | null
   readonly sandboxUrl: string | null
   readonly config: {
     readonly host: string
@@ -156,8 +157,15 @@ export interface WorkerSetting {
     readonly mailFrom: string
     readonly publicUrl: string | null
     readonly processes: number
+    readonly signUp: Config['signUp']
+    readonly oidc: { readonly issuer: string; readonly clientId: string } | null
     readonly logLevel: Config['logLevel']
   }
+}
+
+function oidcOf({ config: { oidc }, oidcClientSecret }: Omit<WorkerSetting, 'sandboxUrl'>) {
+  if (oidc === null || oidcClientSecret === null) return null
+  return { issuer: oidc.issuer, clientId: oidc.clientId, clientSecret: oidcClientSecret }
 }
 
 async function buildWorker(
@@ -174,6 +182,8 @@ async function buildWorker(
     masterKey: setting.masterKey,
     mail: { smtpUrl: setting.smtpUrl, from: setting.config.mailFrom },
     publicUrl: setting.config.publicUrl,
+    signUp: setting.config.signUp,
+    oidc: oidcOf(setting),
     trustedProxies: setting.config.trustedProxies,
     redisUrl: setting.redisUrl,
     processes: setting.config.processes,
@@ -310,6 +320,7 @@ export async function start(config: Config, io: StartIo, main: string): Promise<
       operatorToken,
       masterKey,
       smtpUrl: config.smtpUrl?.reveal() ?? null,
+      oidcClientSecret: config.oidc?.clientSecret.reveal() ?? null,
       config,
     }
     const app = await step(io, 'gateway is built', () => buildWorker(shared, sandboxUrl, log))

@@ -14,12 +14,23 @@ import {
 } from '../src/api/index.ts'
 import { openCatalog } from '../src/catalog/index.ts'
 import { type Database, listen, openDatabase } from '../src/db/index.ts'
+import { createIdentity, type Identity, type IdentityOptions, originsOf } from '../src/identity/index.ts'
 import { createIdSource, type IdSource, silentLog, systemClock } from '../src/kernel/index.ts'
 import { auditLedger, createAccountBook, createLedgerWriter, type LedgerWriter } from '../src/ledger/index.ts'
 import { createMailer } from '../src/mail/index.ts'
 import { createFailureWatch } from '../src/rates/index.ts'
-import { NO_NETWORKS, openTenancy, type Tenancy } from '../src/tenancy/index.ts'
-import { testDatabase } from './database.ts'
+import { createKeyring } from '../src/secrets/index.ts'
+import {
+  issueOperatorCode,
+  NO_NETWORKS,
+  openTenancy,
+  operatorCodeLives,
+  recordEvent,
+  redeemOperatorCode,
+  senderAddress,
+  type Tenancy,
+} from '../src/tenancy/index.ts'
+import { type TestDatabase, testDatabase } from './database.ts'
 
 /**
  * The management API over real parts, listening on a free port. Only the gateway is a plain stand-in: it owns /v1/ and
@@ -32,6 +43,7 @@ export interface ApiStand {
   readonly port: number
   readonly operator: string
   readonly tenancy: Tenancy
+  readonly identity: Identity
   readonly writer: LedgerWriter
   readonly app: Database
   readonly owner: Database
@@ -42,6 +54,12 @@ export interface ApiStand {
   person(more?: Partial<Person>): Person & { readonly cookie: string }
   /** An organization with one project and one key. */
   customer(name: string): Promise<Customer>
+}
+
+export interface StandOptions {
+  /** Of another stand: two processes over one database. */
+  readonly database?: TestDatabase
+  readonly identity?: Partial<IdentityOptions>
 }
 
 export interface CallOptions {
@@ -126,8 +144,9 @@ async function call(
 export async function startApi(
   t: Pick<TestContext, 'after'>,
   override: Partial<ApiDeps> = {},
+  more: StandOptions = {},
 ): Promise<ApiStand> {
-  const { app, database: owner, url: databaseUrl } = await testDatabase(t as TestContext)
+  const { app, database: owner, url: databaseUrl } = more.database ?? (await testDatabase(t as TestContext))
   const ids = createIdSource(systemClock.nowMs, randomBytes)
   const operator = `op-${randomBytes(12).toString('hex')}`
   const home = await mkdtemp(join(tmpdir(), 'forge-api-'))
@@ -142,20 +161,45 @@ export async function startApi(
   const nothing = { drop: () => {} }
   const tables = { tenancy, clock: systemClock, ids, budgets: nothing, rates: nothing }
   const console = createConsole({ ...tables, pool: app })
+  const bound = { port: 80 }
+  const origins = (): readonly string[] => originsOf(null, { host: '127.0.0.1', port: bound.port })
+  const identity = createIdentity({
+    ...parts,
+    listen,
+    keyring: createKeyring('the master key of tests', randomBytes),
+    mailer: createMailer({ smtpUrl: null, from: 'forge@stand.test', log: silentLog }),
+    signUp: 'invited',
+    oidc: null,
+    origins,
+    addressOf: (req) => senderAddress(req, NO_NETWORKS),
+    maySignUp: tenancy.maySignUp,
+    redeemOperatorCode,
+    operatorCodeLives,
+    recordEvent,
+    operatorToken: operator,
+    ...more.identity,
+  })
   const api = createApi({
     ...console,
     ...parts,
+    identity,
+    operatorLink: async () => `${origins()[0]}/operator/${await issueOperatorCode(app, randomBytes)}`,
     tenancy,
     keys: tenancy,
     people: {
-      personOf: async ({ headers }) => people.get(headers.cookie ?? '') ?? null,
-      isSameOrigin: ({ headers }) => headers['sec-fetch-site'] === 'same-origin',
+      ...identity,
+      personOf: async (req) => people.get(req.headers.cookie ?? '') ?? (await identity.personOf(req)),
       describe: async (wanted) =>
-        new Map([...people.values()].filter(({ id }) => wanted.includes(id)).map((one) => [one.id, one])),
+        new Map([
+          ...(await identity.describe(wanted)),
+          ...[...people.values()]
+            .filter(({ id }) => wanted.includes(id))
+            .map((one) => [one.id, one] as const),
+        ]),
     },
     tenants: createTenants({ ...tables, pool }),
     console,
-    publicUrl: 'https://forge.test',
+    origin: () => origins()[0] ?? '',
     mailer: createMailer({ smtpUrl: null, from: 'forge@stand.test', log: silentLog }),
     catalog,
     ledger: { writer, accounts: createAccountBook(app) },
@@ -185,9 +229,10 @@ export async function startApi(
     ...override,
   })
   const { port } = await api.listen({ host: '127.0.0.1', port: 0 })
+  bound.port = port
   t.after(async () => {
     await api.close(1_000)
-    await Promise.all([tenancy.close(), catalog.close(), writer.drain(), pool.close()])
+    await Promise.all([identity.close(), tenancy.close(), catalog.close(), writer.drain(), pool.close()])
     await rm(home, { recursive: true, force: true })
   })
   const url = `http://127.0.0.1:${port}`
@@ -198,6 +243,7 @@ export async function startApi(
     port,
     operator,
     tenancy,
+    identity,
     writer,
     app,
     owner,

@@ -333,3 +333,24 @@ test('a name cannot take over the terminal', async (t) => {
   assert.ok(out.includes(org.id))
   assert.ok(!out.includes('\u001b') && !out.includes('\u202e'))
 })
+
+test('operators from the command line: a link, who they are, another role, and an end', async (t) => {
+  const { stand, forge } = await standAndForge(t)
+  const link = await forge('operator', 'link')
+  assert.equal(link.code, 0)
+  assert.match(link.out, new RegExp(`^${stand.url}/operator/[\\w-]{32}\n$`))
+  const code = link.out.trim().split('/').at(-1)
+  const body = { code, email: 'ada@example.com', name: 'Ada', password: 'correct horse battery' }
+  assert.equal((await stand.call('POST', '/api/auth/operator/claim', { token: null, body })).status, 200)
+  const listed = await forge('operator', 'list', '--json')
+  assert.deepEqual(
+    listed.json.data.map(({ email, role }: { email: string; role: string }) => [email, role]),
+    [['ada@example.com', 'admin']],
+  )
+  const [{ id }] = listed.json.data
+  const demoted = await forge('operator', 'add', 'ada@example.com', '--role', 'auditor', '--json')
+  assert.equal(demoted.json.error.code, 'conflict')
+  assert.notEqual((await forge('operator', 'add', 'ada@example.com', '--role', 'king')).code, 0)
+  assert.notEqual((await forge('operator', 'remove', id)).code, 0)
+  assert.notEqual((await forge('operator', 'remove', 'key_01')).code, 0)
+})

@@ -3,6 +3,7 @@ import type { BudgetStore } from '../budgets/index.ts'
 import type { CatalogSnapshot } from '../catalog/index.ts'
 import type { AuditReport, Readiness, Receipt } from '../contract/index.ts'
 import type { Database } from '../db/index.ts'
+import type { Identity } from '../identity/index.ts'
 import type { Clock, IdSource, Log, Nano, Uuid } from '../kernel/index.ts'
 import type { AccountBook, LedgerWriter } from '../ledger/index.ts'
 import type { Mailer } from '../mail/index.ts'
@@ -26,11 +27,14 @@ export interface ApiDeps {
   tenants(orgIds: readonly Uuid[]): TenantDeps
   /** The same for operators, who see all: over a pool of its own, so that a question that takes long stands in nobody's way. */
   readonly console: TenantDeps
-  /** How people reach this installation, without a slash at the end. */
-  readonly publicUrl: string
+  /** Under which people reach this installation, without a slash at its end. */
+  origin(): string
   readonly mailer: Mailer
   readonly gateway: Gateway
+  readonly identity: Identity
   readonly operatorToken: string
+  /** Makes the code of a one-time operator link, and says where it is opened. */
+  operatorLink(): Promise<string>
   /** Whose word on where a request comes from is taken. */
   readonly trustedProxies: NetworkSet
   readonly clock: Clock

@@ -127,11 +127,12 @@ test('what is served is what is described: every operation answers, and as its s
     endRateLimit: rateId,
   }
   const secret = (await stand.call('GET', `/api/v1/keys/${a.keyId}`)).json.secrets[0].id
-  // These need what no operation makes (requests that were served, a one-time code); they have tests of their own.
+  // These need what no operation makes (requests that were served, people with an account); they have tests of their own.
   const elsewhere = new Set([
     'getReceipt',
     'getRun',
-    'openOperatorLink',
+    'putOperator',
+    'removeOperator',
     'getMe',
     'changeMember',
     'removeMember',

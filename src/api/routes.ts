@@ -10,6 +10,7 @@ import { idempotencyKeyOf, type Outcome, once } from './once.ts'
 import { openApiDocument } from './openapi.ts'
 import type { Caller, Operation } from './operation.ts'
 import { OPERATIONS } from './operations/index.ts'
+import { PAGE_HEADERS } from './page-headers.ts'
 import { faultOf, InvalidRequest, PROBLEM_TYPE, problemOf } from './problem.ts'
 import { validate } from './validate.ts'
 
@@ -152,11 +153,7 @@ function refuseKeyInUrl(deps: ApiDeps, request: FastifyRequest): void {
 
 function addHooks(app: FastifyInstance, deps: ApiDeps, answered: Map<number, number>): void {
   app.addHook('onRequest', async (request, reply) => {
-    reply.headers({
-      'x-request-id': request.id,
-      'cache-control': 'no-store',
-      'x-content-type-options': 'nosniff',
-    })
+    reply.headers({ ...PAGE_HEADERS, 'x-request-id': request.id })
     refuseKeyInUrl(deps, request)
     const encoding = request.headers['content-encoding']
     if (encoding !== undefined && encoding !== 'identity')

@@ -6,6 +6,7 @@ import type { ApiDeps } from './deps.ts'
 import { PROBLEM_TYPE, problemOf } from './problem.ts'
 import { shapeFault } from './request-shape.ts'
 import { createRoutes } from './routes.ts'
+import { toIdentity } from './to-identity.ts'
 
 export interface ListenOptions {
   readonly host: string
@@ -63,7 +64,7 @@ function createClientErrorHandler(current: WeakMap<Socket, ServerResponse>) {
 }
 
 export function createApi(deps: ApiDeps): Api {
-  const { gateway, log } = deps
+  const { gateway, identity, log } = deps
   const current = new WeakMap<Socket, ServerResponse>()
   let closing = false
 
@@ -98,7 +99,10 @@ export function createApi(deps: ApiDeps): Api {
     const queryAt = target.indexOf('?')
     const path = queryAt === -1 ? target : target.slice(0, queryAt)
     if (gateway.owns(req.method ?? 'GET', path)) toGateway(req, res)
-    else {
+    else if (identity.owns(path)) {
+      if (req.headers.expect !== undefined) res.writeContinue()
+      void toIdentity(deps, req, res)
+    } else {
       if (req.headers.expect !== undefined) res.writeContinue()
       routes.listener(req, res)
     }

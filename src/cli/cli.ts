@@ -17,6 +17,7 @@ import { BUDGET_COMMANDS } from './commands/budgets.ts'
 import { INSTALLATION_COMMANDS } from './commands/installation.ts'
 import { KEY_COMMANDS } from './commands/keys.ts'
 import { MONEY_COMMANDS } from './commands/money.ts'
+import { OPERATOR_COMMANDS } from './commands/operators.ts'
 import { PEOPLE_COMMANDS } from './commands/people.ts'
 import { RATE_COMMANDS } from './commands/rate-limits.ts'
 import { REQUEST_COMMANDS } from './commands/requests.ts'
@@ -30,6 +31,7 @@ export const COMMANDS: readonly Command[] = [
   ...INSTALLATION_COMMANDS,
   ...TENANT_COMMANDS,
   ...PEOPLE_COMMANDS,
+  ...OPERATOR_COMMANDS,
   ...KEY_COMMANDS,
   ...AUDIT_LOG_COMMANDS,
   ...MONEY_COMMANDS,

@@ -25,11 +25,14 @@ import {
   type NewBudget,
   type NewGrant,
   type NewInvitation,
+  type NewOperator,
   type NewOrganization,
   type NewProject,
   type NewRateLimit,
   type NewRun,
   type OrganizationChange,
+  operatorLinkSchema,
+  operatorSchema,
   organizationSchema,
   type ProjectChange,
   problemSchema,
@@ -224,6 +227,10 @@ export function createClient(options: ClientOptions) {
     revokeKey: (id: string) => request(apiKeySchema, 'POST', `/api/v1/keys/${part(id)}/revoke`),
     revokeSecret: (id: string, secret: string) =>
       request(apiKeySchema, 'POST', `/api/v1/keys/${part(id)}/secrets/${part(secret)}/revoke`),
+    listOperators: () => request(listOf(operatorSchema), 'GET', '/api/v1/operators'),
+    putOperator: (body: NewOperator) => request(operatorSchema, 'POST', '/api/v1/operators', { body }),
+    removeOperator: (id: string) => request(operatorSchema, 'DELETE', `/api/v1/operators/${part(id)}`),
+    createOperatorLink: () => request(operatorLinkSchema, 'POST', '/api/v1/operator-links'),
     listAuditEvents: (query: Query = {}) =>
       request(listOf(auditEventSchema), 'GET', '/api/v1/audit', { query }),
     changeProject: (id: string, body: ProjectChange) =>

@@ -98,8 +98,8 @@ export const ERRORS = {
   csrf: {
     status: 403,
     owner: 'client',
-    title: 'The request was made by another site',
-    hint: 'Send changes from the pages of this installation; software uses an API key or the operator token instead of a session.',
+    title: 'The request carries a session and comes from another site',
+    hint: 'Use the pages of this installation under its own address; programs send an API key or the operator token instead of a cookie.',
     retry: false,
   },
   model_not_allowed: {

@@ -1,6 +1,7 @@
 export * from './api-keys.ts'
 export * from './errors.ts'
 export * from './management.ts'
+export * from './operators.ts'
 export * from './people.ts'
 export * from './permissions.ts'
 export * from './queries.ts'

@@ -272,7 +272,11 @@ class RouteRun {
   private readonly beginStream = (res: ServerResponse, contentType: string): void => {
     this.deps.counters.streams++
     this.streamContentType = contentType
-    res.writeHead(200, { ...this.streamHeaders, 'content-type': contentType, 'cache-control': 'no-cache' })
+    res.writeHead(200, this.streamHead())
+  }
+
+  private streamHead(): Record<string, string> {
+    return { ...this.streamHeaders, 'content-type': this.streamContentType, 'cache-control': 'no-cache' }
   }
 
   private annotate(plan: RoutePlan, held: Held, reading: Reading): JsonObject {
@@ -352,13 +356,11 @@ class RouteRun {
       const headers = this.answerHeaders(answer, settling)
       return idempotency.store(claim, { status: 200, headers, body: answer.bytes })
     }
-    const body = Buffer.concat(this.kept)
-    const headers = {
-      ...this.streamHeaders,
-      'content-type': this.streamContentType,
-      'cache-control': 'no-cache',
-    }
-    return idempotency.store(claim, { status: 200, headers, body })
+    return idempotency.store(claim, {
+      status: 200,
+      headers: this.streamHead(),
+      body: Buffer.concat(this.kept),
+    })
   }
 
   private async failed(): Promise<void> {

@@ -46,8 +46,11 @@ export interface Invitations {
   }): Promise<readonly Invitation[]>
   /** Null when there is none of that id; ended ones stay as they are. */
   revokeInvitation(id: Uuid, by?: Actor): Promise<Invitation | null>
-  /** The open invitation of a token, without using it up. */
-  openInvitation(token: string): Promise<Invitation | null>
+  /**
+   * Whether an address was invited, so that its owner may make an account.
+   * @param token of the invitation; null for an address that somebody else has verified
+   */
+  maySignUp(email: string, token: string | null): Promise<boolean>
   accept(
     token: string,
     person: { readonly id: Uuid; readonly email: string; readonly emailVerified: boolean },
@@ -186,7 +189,15 @@ async function accept(tx: Queryable, token: string, person: Joining, by: Actor):
 export function createInvitations(parts: InvitationParts): Invitations {
   const { database } = parts
   return {
-    openInvitation: (token) => openOf(database, token),
+    async maySignUp(email, token) {
+      if (token !== null) return (await openOf(database, token))?.email === email.toLowerCase()
+      const open = await database.query(
+        `select 1 from tenancy.invitation where email = $1 and accepted_at is null and revoked_at is null
+           and expires_at > clock_timestamp() limit 1`,
+        [email.toLowerCase()],
+      )
+      return open.length > 0
+    },
     invite: (input, by = SYSTEM) => database.tx((tx) => invite(parts, tx, input, by)),
     async listInvitations({ orgId, limit, before }) {
       const rows = await database.query<InvitationRow>(

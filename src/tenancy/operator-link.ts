@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { Database } from '../db/index.ts'
+import type { Database, Queryable } from '../db/index.ts'
 
 /** One-time codes of operator links. Only the hash is stored; the database's clock decides what is too late. */
 
@@ -21,10 +21,20 @@ export async function issueOperatorCode(
 }
 
 /** @returns true for exactly one caller, within the time; false for everybody else, without saying why */
-export async function redeemOperatorCode(database: Database, code: string): Promise<boolean> {
-  const row = await database.maybeOne(
+export async function redeemOperatorCode(on: Pick<Queryable, 'maybeOne'>, code: string): Promise<boolean> {
+  const row = await on.maybeOne(
     `update tenancy.operator_code set used_at = clock_timestamp()
      where code_sha256 = $1 and used_at is null and expires_at > clock_timestamp() returning 1 as won`,
+    [hashOf(code)],
+  )
+  return row !== null
+}
+
+/** Whether it could be redeemed now; looking does not use it up. */
+export async function operatorCodeLives(database: Database, code: string): Promise<boolean> {
+  const row = await database.maybeOne(
+    `select 1 as lives from tenancy.operator_code
+     where code_sha256 = $1 and used_at is null and expires_at > clock_timestamp()`,
     [hashOf(code)],
   )
   return row !== null

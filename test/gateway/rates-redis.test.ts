@@ -33,6 +33,7 @@ async function startSecond(t: TestContext, forge: Forge, redis: TestRedis): Prom
     operatorToken: OPERATOR_TOKEN,
     masterKey: INSTALLATION.masterKey,
     smtpUrl: null,
+    oidcClientSecret: null,
     sandboxUrl: `${forge.sandbox.url}/v1`,
     config: {
       host: '127.0.0.1',
@@ -41,6 +42,8 @@ async function startSecond(t: TestContext, forge: Forge, redis: TestRedis): Prom
       trustedProxies: [],
       mailFrom: INSTALLATION.mail.from,
       publicUrl: null,
+      signUp: 'invited',
+      oidc: null,
       processes: 1,
       logLevel: 'error',
     },

@@ -33,6 +33,7 @@ const PATH_KIND: Readonly<Record<string, string>> = {
   budgets: 'budget',
   invitations: 'invitation',
   'rate-limits': 'rate_limit',
+  operators: 'person',
 }
 
 /** A body that would be taken from the organization’s own owner. */
@@ -52,6 +53,7 @@ const BODIES: Readonly<Record<string, (ids: Ids) => object>> = {
   createInvitation: ({ organization }) => ({ organization, email: 'z@stand.test', role: 'viewer' }),
   acceptInvitation: ({ token }) => ({ token }),
   changeMember: () => ({ role: 'viewer' }),
+  putOperator: () => ({ email: 'y@stand.test', role: 'admin' }),
   createGrant: ({ organization }) => ({ organization, bucket: 'rmb', amount: '1', reason: 'r' }),
 }
 /** Fixed by what is asked, not by whose. */

@@ -25,7 +25,7 @@ import { listReceipts } from './list-receipts.ts'
 import { getMe } from './me.ts'
 import { changeMember, leaveOrganization, listMembers, removeMember } from './members.ts'
 import { getMetrics } from './metrics.ts'
-import { openOperatorLink } from './open-operator-link.ts'
+import { createOperatorLink, listOperators, putOperator, removeOperator } from './operators.ts'
 import {
   changeOrganization,
   createOrganization,
@@ -90,11 +90,14 @@ export const OPERATIONS: readonly Operation[] = [
   getRateLimit,
   changeRateLimit,
   endRateLimit,
+  listOperators,
+  putOperator,
+  removeOperator,
+  createOperatorLink,
   listAuditEvents,
   exportAuditEvents,
   getAudit,
   getLive,
   getReady,
   getMetrics,
-  openOperatorLink,
 ]

@@ -99,7 +99,7 @@ export const createInvitation = operation({
     }
     const { invitation, token } = invited
     // Behind the hash, which no browser sends anywhere: neither in a log nor to another site.
-    const link = `${deps.publicUrl}/join#${token}`
+    const link = `${deps.origin()}/join#${token}`
     return { ...invitationView(invitation), token, link, mailed: await mail(deps, orgId, invitation, link) }
   },
 })

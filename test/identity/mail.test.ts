@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Mail, Mailer } from '../../src/mail/index.ts'
+import { PASSWORD, startSignIn } from './stand.ts'
+
+/** The mail server is somebody else's; the mailer itself is tested over SMTP in src/mail. */
+function postbox(): { mailer: Mailer; mails: Mail[]; next(to: string): Promise<Mail> } {
+  const mails: Mail[] = []
+  const mailer: Mailer = {
+    configured: true,
+    async send(mail) {
+      mails.push(mail)
+      return { ok: true }
+    },
+    close() {},
+  }
+  return {
+    mailer,
+    mails,
+    async next(to) {
+      for (let turn = 0; turn < 200; turn++) {
+        const at = mails.findIndex((mail) => mail.to === to)
+        const [mail] = at === -1 ? [] : mails.splice(at, 1)
+        if (mail !== undefined) return mail
+        await new Promise((resolve) => setTimeout(resolve, 10))
+      }
+      throw new Error(`no mail for ${to}`)
+    },
+  }
+}
+
+const linkIn = (mail: Mail): URL => new URL(/https?:\S+/.exec(mail.text)?.[0] ?? '')
+
+test('open sign-up: an address is confirmed by mail before its password lets anybody in', async (t) => {
+  const { mailer, mails, next } = postbox()
+  const stand = await startSignIn(t, { identity: { mailer, signUp: 'open' } })
+  const browser = stand.browser()
+  const ada = { email: 'ada@example.com', password: PASSWORD, name: 'Ada' }
+  const made = await browser.post('/api/auth/sign-up/email', ada)
+  assert.equal(made.status, 200, made.text)
+  assert.equal((await browser.post('/api/auth/sign-in/email', ada)).status, 403)
+  const link = linkIn(await next(ada.email))
+  assert.equal(link.origin, stand.url)
+  const followed = await browser.get(link.toString())
+  assert.equal(followed.status, 302, followed.text)
+  assert.equal((await browser.post('/api/auth/sign-in/email', ada)).status, 200)
+  // Whoever asks again is told nothing, and the owner of the address is.
+  const again = await stand
+    .browser()
+    .post('/api/auth/sign-up/email', { ...ada, name: 'Eve', password: 'eve has another' })
+  assert.equal(again.status, 200)
+  assert.match((await next(ada.email)).subject, /already/)
+  assert.equal(
+    (await stand.browser().post('/api/auth/sign-in/email', { ...ada, password: 'eve has another' })).status,
+    401,
+  )
+  assert.deepEqual(mails, [])
+})
+
+test('a forgotten password: one link, which works once and ends every session; strangers learn nothing', async (t) => {
+  const { mailer, mails, next } = postbox()
+  const stand = await startSignIn(t, { identity: { mailer } })
+  const browser = await stand.member('ada@example.com')
+  const ask = (email: string) => stand.browser().post('/api/auth/request-password-reset', { email })
+  const known = await ask('ada@example.com')
+  const unknown = await ask('nobody@example.com')
+  assert.deepEqual([known.status, known.text], [unknown.status, unknown.text])
+  const link = linkIn(await next('ada@example.com'))
+  assert.deepEqual(mails, [])
+  assert.equal(`${link.origin}${link.pathname}`, `${stand.url}/reset-password`)
+  const token = link.searchParams.get('token') ?? ''
+  const { rows } = { rows: await stand.owner.query('select * from identity.verification') }
+  assert.ok(!JSON.stringify(rows).includes(token), 'the table has no token that works')
+  const reset = (newPassword: string) =>
+    stand.browser().post('/api/auth/reset-password', { token, newPassword })
+  assert.equal((await reset('too short')).status, 400)
+  const both = await Promise.all([reset('a new long password'), reset('another long password')])
+  assert.deepEqual(both.map(({ status }) => status).sort(), [200, 400])
+  assert.equal((await reset('a third long password')).status, 400)
+  assert.equal((await browser.get('/api/auth/sessions')).status, 401)
+})
+
+test('links in mails name the address of this installation, whatever a request says of it', async (t) => {
+  const { mailer, next } = postbox()
+  const stand = await startSignIn(t, { identity: { mailer } })
+  await stand.member('ada@example.com')
+  const response = await fetch(`${stand.url}/api/auth/request-password-reset`, {
+    method: 'POST',
+    headers: {
+      'content-type': 'application/json',
+      'x-forwarded-host': 'evil.example',
+      'x-forwarded-proto': 'https',
+    },
+    body: JSON.stringify({ email: 'ada@example.com', redirectTo: 'https://evil.example/' }),
+  })
+  assert.equal(response.status, 403, 'a redirect to elsewhere is refused')
+  const asked = await fetch(`${stand.url}/api/auth/request-password-reset`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'x-forwarded-host': 'evil.example' },
+    body: JSON.stringify({ email: 'ada@example.com' }),
+  })
+  assert.equal(asked.status, 200)
+  assert.equal(linkIn(await next('ada@example.com')).origin, stand.url)
+})
+
+test('nobody is flooded: the sixth mail within an hour to one address waits', async (t) => {
+  const { mailer } = postbox()
+  const stand = await startSignIn(t, { identity: { mailer } })
+  await stand.member('ada@example.com')
+  const statuses: number[] = []
+  for (let i = 0; i < 6; i++)
+    statuses.push(
+      (await stand.browser().post('/api/auth/request-password-reset', { email: 'ADA@example.com' })).status,
+    )
+  assert.deepEqual(statuses, [200, 200, 200, 200, 200, 429])
+})
