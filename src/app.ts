@@ -7,6 +7,7 @@ import { type Catalog, loadPriceVersion, openCatalog } from './catalog/index.ts'
 import type { AuditReport, Readiness } from './contract/index.ts'
 import { type Database, listen, openDatabase } from './db/index.ts'
 import { createGateway, type Gateway } from './gateway/index.ts'
+import { type Jobs, startJobs } from './jobs.ts'
 import { createIdSource, errorText, type IdSource, type Log, systemClock } from './kernel/index.ts'
 import {
   type AccountBook,
@@ -39,6 +40,8 @@ export interface AppOptions {
   readonly publicUrl: string | null
   /** Networks of proxies that may say for whom they ask; none when left out. */
   readonly trustedProxies?: readonly string[]
+  /** Lets webhooks be delivered to loopback and private networks too; not when left out. */
+  readonly webhookPrivateTargets?: boolean
   readonly sandboxUrl: () => string | Promise<string>
   readonly log: Log
   readonly version: string
@@ -81,6 +84,7 @@ function openPools(options: AppOptions) {
   return {
     ledger: open('forge-ledger', 2, 10_000),
     app: open('forge', 8, 5_000),
+    jobs: open('forge-jobs', 4, 30_000),
     audit: open('forge-audit', 1, 300_000),
   }
 }
@@ -164,6 +168,7 @@ interface Parts {
   readonly ids: IdSource
   readonly keyring: Keyring
   readonly mailer: Mailer
+  readonly jobs: Jobs
 }
 
 async function buildParts(options: AppOptions): Promise<Parts> {
@@ -195,7 +200,20 @@ async function buildParts(options: AppOptions): Promise<Parts> {
   const recovery = startRecovery({ database, processId, log, recover: (hold) => gateway.recover(hold) })
   const keyring = createKeyring(options.masterKey, randomBytes)
   const mailer = createMailer({ ...options.mail, log })
-  return { pools, writer, accounts, tenancy, catalog, budgets, gateway, recovery, ids, keyring, mailer }
+  const jobs = startJobs({
+    database: pools.jobs,
+    apiDatabase: database,
+    keyring,
+    mailer,
+    rules: { privateTargets: options.webhookPrivateTargets ?? false },
+    clock,
+    ids,
+    randomBytes,
+    random: Math.random,
+    log,
+    version: options.version,
+  })
+  return { pools, writer, accounts, tenancy, catalog, budgets, gateway, recovery, ids, keyring, mailer, jobs }
 }
 
 /** On top of the patience with requests. A statement that is running may take so long. */
@@ -224,9 +242,10 @@ async function closeParts(parts: Parts, api: Api, patienceMs: number, log: Log):
   await gateway.close()
   await catalog.close()
   await parts.budgets.close()
+  await parts.jobs.close()
   await tenancy.close()
   parts.mailer.close()
-  await Promise.all([pools.ledger.close(), pools.app.close(), pools.audit.close()])
+  await Promise.all([pools.ledger.close(), pools.app.close(), pools.jobs.close(), pools.audit.close()])
 }
 
 export async function buildApp(options: AppOptions): Promise<App> {
@@ -241,6 +260,9 @@ export async function buildApp(options: AppOptions): Promise<App> {
     ledger: { writer, accounts },
     budgets: createBudgetStore({ database: pools.app, clock: systemClock, ids, changed: parts.budgets.drop }),
     receipts: createReceiptReader(pools.app),
+    events: parts.jobs.events,
+    webhooks: parts.jobs.webhooks,
+    alerts: parts.jobs.alerts,
     gateway,
     operatorToken: options.operatorToken,
     trustedProxies: networksOf(options.trustedProxies ?? []),

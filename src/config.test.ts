@@ -40,6 +40,7 @@ test('without any variable or flag the defaults of the contract hold', () => {
     mailFrom: 'Tokens Forge <tokens-forge@localhost>',
     publicUrl: null,
     trustedProxies: [],
+    webhookPrivateTargets: false,
     processes: 1,
     logLevel: 'info',
   })
@@ -72,6 +73,7 @@ test('every fault is listed at once, each under the name it was given by, and no
       FORGE_SMTP_URL: 'http://secret-mail/',
       FORGE_MAIL_FROM: 'secret sender without address',
       FORGE_PUBLIC_URL: 'https://u:secret@host/path',
+      FORGE_WEBHOOK_PRIVATE_TARGETS: 'secret yes',
       FORGE_PROCESSES: '0',
     },
   )
@@ -90,6 +92,7 @@ test('every fault is listed at once, each under the name it was given by, and no
       'FORGE_PUBLIC_URL: must be http:// or https:// with a host, and no path',
       'FORGE_SMTP_URL: must begin with smtp:// or smtps://',
       'FORGE_OPERATOR_TOKEN: must have at least 16 characters',
+      'FORGE_WEBHOOK_PRIVATE_TARGETS: must be true or false',
       'FORGE_PROCESSES: must be a whole number from 1 to 256',
       'REDIS_URL: must not contain spaces or line breaks',
     ].toSorted(byText),

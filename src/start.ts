@@ -152,6 +152,7 @@ export interface WorkerSetting {
     readonly port: number
     readonly configPath: string | null
     readonly trustedProxies: readonly string[]
+    readonly webhookPrivateTargets: boolean
     readonly mailFrom: string
     readonly publicUrl: string | null
     readonly logLevel: Config['logLevel']
@@ -173,6 +174,7 @@ async function buildWorker(
     mail: { smtpUrl: setting.smtpUrl, from: setting.config.mailFrom },
     publicUrl: setting.config.publicUrl,
     trustedProxies: setting.config.trustedProxies,
+    webhookPrivateTargets: setting.config.webhookPrivateTargets,
     sandboxUrl,
     log,
     version: packageVersion(),

@@ -7,9 +7,12 @@ import { type Api, type ApiDeps, createApi } from '../src/api/index.ts'
 import { createBudgetStore } from '../src/budgets/index.ts'
 import { openCatalog } from '../src/catalog/index.ts'
 import { type Database, listen } from '../src/db/index.ts'
+import { startJobs } from '../src/jobs.ts'
 import { createIdSource, type IdSource, silentLog, systemClock } from '../src/kernel/index.ts'
 import { auditLedger, createAccountBook, createLedgerWriter, type LedgerWriter } from '../src/ledger/index.ts'
+import { createMailer } from '../src/mail/index.ts'
 import { createReceiptReader } from '../src/receipts/index.ts'
+import { createKeyring } from '../src/secrets/index.ts'
 import { NO_NETWORKS, openTenancy, type Tenancy } from '../src/tenancy/index.ts'
 import { testDatabase } from './database.ts'
 
@@ -122,6 +125,17 @@ export async function startApi(
   const catalog = await openCatalog({ ...parts, configPath, env: {}, sandboxUrl: () => 'http://127.0.0.1:9' })
   const tenancy = await openTenancy({ ...parts, listen, randomBytes })
   const writer = createLedgerWriter({ database: app, processId: ids.uuid(), log: silentLog })
+  const jobs = startJobs({
+    ...parts,
+    apiDatabase: app,
+    keyring: createKeyring('the master key of the stand', randomBytes),
+    mailer: createMailer({ smtpUrl: null, from: 'forge@stand.test', log: silentLog }),
+    rules: { privateTargets: true },
+    randomBytes,
+    random: () => 0,
+    version: '0.0.0-test',
+  })
+  const { events, webhooks, alerts } = jobs
   const api = createApi({
     ...parts,
     tenancy,
@@ -129,6 +143,9 @@ export async function startApi(
     ledger: { writer, accounts: createAccountBook(app) },
     budgets: createBudgetStore({ database: app, clock: systemClock, ids, changed: () => {} }),
     receipts: createReceiptReader(app),
+    events,
+    webhooks,
+    alerts,
     gateway: {
       owns: (_method, path) => path.startsWith('/v1/'),
       handle: (_req, res) => {
@@ -156,7 +173,7 @@ export async function startApi(
   const { port } = await api.listen({ host: '127.0.0.1', port: 0 })
   t.after(async () => {
     await api.close(1_000)
-    await Promise.all([tenancy.close(), catalog.close(), writer.drain()])
+    await Promise.all([jobs.close(), tenancy.close(), catalog.close(), writer.drain()])
     await rm(home, { recursive: true, force: true })
   })
   const url = `http://127.0.0.1:${port}`

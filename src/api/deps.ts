@@ -1,11 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { AlertBook, RuleBook } from '../alerts/index.ts'
 import type { BudgetStore } from '../budgets/index.ts'
 import type { CatalogSnapshot } from '../catalog/index.ts'
 import type { AuditReport, Readiness, Receipt } from '../contract/index.ts'
 import type { Database } from '../db/index.ts'
+import type { EventStore } from '../events/index.ts'
 import type { Clock, IdSource, Log, Nano, Uuid } from '../kernel/index.ts'
 import type { AccountBook, LedgerWriter } from '../ledger/index.ts'
 import type { NetworkSet, Tenancy } from '../tenancy/index.ts'
+import type { DeliveryLog, EndpointBook } from '../webhooks/index.ts'
 
 /** What the API is given by the composition root. It constructs none of it and closes none of it. */
 export interface ApiDeps {
@@ -15,6 +18,9 @@ export interface ApiDeps {
   readonly ledger: { readonly writer: Pick<LedgerWriter, 'submit'>; readonly accounts: AccountBook }
   readonly budgets: BudgetStore
   readonly receipts: ReceiptReader
+  readonly events: EventStore
+  readonly webhooks: Webhooks
+  readonly alerts: { readonly rules: RuleBook; readonly list: AlertBook }
   readonly gateway: Gateway
   readonly operatorToken: string
   /** Whose word on where a request comes from is taken. */
@@ -28,6 +34,15 @@ export interface ApiDeps {
   audit(): Promise<AuditReport>
   /** Shown in /openapi.json. */
   readonly version: string
+}
+
+export interface Webhooks {
+  readonly endpoints: EndpointBook
+  readonly log: DeliveryLog
+  /** @returns what is wrong with a URL as a target, or the URL in normal form */
+  checkTarget(url: string): Promise<URL | string>
+  /** Something is due now. */
+  wake(): void
 }
 
 /** Serves its own paths on the same port, before and without the HTTP framework. */

@@ -1,12 +1,17 @@
 import { z } from 'zod'
 import {
+  alertRuleSchema,
+  alertSchema,
   apiKeySchema,
   auditSchema,
   balancesSchema,
   budgetSchema,
   createdApiKeySchema,
+  createdWebhookSchema,
+  deliverySchema,
   ERRORS,
   type ErrorCode,
+  eventSchema,
   grantSchema,
   ledgerEntrySchema,
   modelSchema,
@@ -18,6 +23,7 @@ import {
   receiptSchema,
   runSchema,
   runSummarySchema,
+  webhookSchema,
 } from '../contract/index.ts'
 import type { Caller, Operation } from './operation.ts'
 import { OPERATIONS } from './operations/index.ts'
@@ -41,6 +47,12 @@ const NAMED = {
   CreatedApiKey: createdApiKeySchema,
   Grant: grantSchema,
   Budget: budgetSchema,
+  Event: eventSchema,
+  Alert: alertSchema,
+  AlertRule: alertRuleSchema,
+  Webhook: webhookSchema,
+  CreatedWebhook: createdWebhookSchema,
+  Delivery: deliverySchema,
   Audit: auditSchema,
   Readiness: readinessSchema,
   Problem: problemSchema,

@@ -69,6 +69,8 @@ const OBJECT_PREFIX: Readonly<Record<string, IdPrefix>> = {
   organization: 'org',
   project: 'prj',
   key: 'key',
+  webhook: 'whk',
+  alert_rule: 'alr',
 }
 
 export function auditEventView(event: AuditEvent): AuditEventView {

@@ -3,7 +3,23 @@
  * `prefix_` + 26 characters of Crockford base 32, the TypeID form.
  */
 
-export type IdPrefix = 'org' | 'prj' | 'key' | 'sec' | 'req' | 'run' | 'pv' | 'ord' | 'prc' | 'qt' | 'bud'
+export type IdPrefix =
+  | 'org'
+  | 'prj'
+  | 'key'
+  | 'sec'
+  | 'req'
+  | 'run'
+  | 'pv'
+  | 'ord'
+  | 'prc'
+  | 'qt'
+  | 'bud'
+  | 'evt'
+  | 'whk'
+  | 'dlv'
+  | 'alr'
+  | 'alt'
 
 /** A lower-case UUID with dashes, as PostgreSQL prints it. */
 export type Uuid = string

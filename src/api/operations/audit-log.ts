@@ -11,22 +11,21 @@ import { isUuid, parseId, type Uuid } from '../../kernel/index.ts'
 import type { EventFilter } from '../../tenancy/index.ts'
 import type { ApiDeps } from '../deps.ts'
 import { type Caller, operation } from '../operation.ts'
-import { badCursor, idOf, notFound, scopeOf } from '../scope.ts'
+import { idOf, instantOf, notFound, numberCursor, numberedPage, scopeOf } from '../scope.ts'
 import { auditEventView } from '../views.ts'
 
-const SEQ = /^[1-9]\d{0,17}$/
 const EXPORT_PAGE = 1_000
 
 function objectOf(text: string): Uuid {
-  const id = parseId('org', text) ?? parseId('prj', text) ?? parseId('key', text)
-  if (id !== null) return id
+  for (const prefix of ['org', 'prj', 'key', 'whk', 'alr'] as const) {
+    const id = parseId(prefix, text)
+    if (id !== null) return id
+  }
   if (isUuid(text)) return text
   throw notFound()
 }
 
 type Asked = Omit<z.output<typeof auditExportQuery>, 'format'>
-
-const instant = (text: string | undefined): number | null => (text === undefined ? null : Date.parse(text))
 
 async function filterOf(
   deps: ApiDeps,
@@ -40,8 +39,8 @@ async function filterOf(
     actorId: asked.key === undefined ? null : idOf('key', asked.key),
     action: asked.action ?? null,
     objectId: asked.object === undefined ? null : objectOf(asked.object),
-    sinceMs: instant(asked.since),
-    untilMs: instant(asked.until),
+    sinceMs: instantOf(asked.since),
+    untilMs: instantOf(asked.until),
   }
 }
 
@@ -58,12 +57,10 @@ export const listAuditEvents = operation({
   faults: ['not_found'],
   async run({ deps, caller, query }) {
     const { limit, cursor, ...asked } = query
-    if (cursor !== undefined && !SEQ.test(cursor)) throw badCursor()
+    const before = numberCursor(cursor)
     const filter = await filterOf(deps, caller, asked)
-    const before = cursor === undefined ? null : BigInt(cursor)
     const events = await deps.tenancy.listEvents({ ...filter, before, limit: limit + 1 })
-    const data = events.slice(0, limit).map(auditEventView)
-    return { data, next_cursor: events.length > limit ? (data.at(-1)?.id ?? null) : null }
+    return numberedPage(events, limit, auditEventView)
   },
 })
 

@@ -16,6 +16,7 @@ const NAMES = [
   'mail-from',
   'public-url',
   'trusted-proxies',
+  'webhook-private-targets',
   'processes',
   'log-level',
 ] as const
@@ -37,6 +38,8 @@ const EXPLAIN = {
   'public-url': 'where people reach the console (FORGE_PUBLIC_URL)',
   'trusted-proxies':
     'networks whose x-forwarded-for is believed, separated by commas (FORGE_TRUSTED_PROXIES)',
+  'webhook-private-targets':
+    'true: webhooks may go to loopback and private networks (FORGE_WEBHOOK_PRIVATE_TARGETS)',
   processes: 'gateway processes on one port (FORGE_PROCESSES)',
   'log-level': 'fatal, error, warn, info, debug, trace or silent (FORGE_LOG_LEVEL)',
 } satisfies Record<(typeof NAMES)[number], string>
