@@ -197,6 +197,7 @@ export async function startForge(t: TestContext, options: ForgeOptions = {}): Pr
     masterKey: 'the master key of tests',
     mail: { smtpUrl: null, from: 'forge@stand.test' },
     publicUrl: null,
+    webhookPrivateTargets: true,
     sandboxUrl: () => `${sandbox.url}/v1`,
     log: options.log ?? silentLog,
     version: '0.0.0-test',
