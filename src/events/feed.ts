@@ -95,8 +95,10 @@ export function createFeed(parts: {
         }
         const stretch = await shorten(tx, whole)
         const found = await read(tx, stretch)
-        if (found || BigInt(stretch.to) - BigInt(stretch.from) > DRIFT) await tx.query(MOVE_SQL, [stretch.to])
-        return stretch !== whole
+        const cut = stretch !== whole
+        if (cut || found || BigInt(stretch.to) - BigInt(stretch.from) > DRIFT)
+          await tx.query(MOVE_SQL, [stretch.to])
+        return cut
       }),
   }
 }
