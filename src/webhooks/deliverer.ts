@@ -3,6 +3,7 @@ import type { Database } from '../db/index.ts'
 import type { Publish } from '../events/index.ts'
 import { type Clock, errorText, formatId, type Log, type Uuid } from '../kernel/index.ts'
 import type { Mailer } from '../mail/index.ts'
+import { SealBroken } from '../secrets/index.ts'
 import { waitAfter } from './backoff.ts'
 import { createHealth } from './health.ts'
 import { mailOf } from './mail-text.ts'
@@ -44,7 +45,7 @@ const GONE = 410
 type Tried = SendResult & { readonly final?: true }
 
 /** @returns how one delivery is handed over, to an endpoint or a mailbox */
-function createHand({ clock, mailer, secrets, sender }: DelivererParts): (due: Due) => Promise<Tried> {
+function createHand({ clock, log, mailer, secrets, sender }: DelivererParts): (due: Due) => Promise<Tried> {
   async function mail(due: Due, to: string): Promise<Tried> {
     const begun = clock.monotonicMs()
     const sent = await mailer.send({ to, ...mailOf(due) })
@@ -53,10 +54,22 @@ function createHand({ clock, mailer, secrets, sender }: DelivererParts): (due: D
     if (sent.reason === 'unconfigured') return { ...took, error: 'no_mail_server', final: true }
     return sent.final ? { ...took, error: 'mail_refused', final: true } : { ...took, error: 'mail_failed' }
   }
+  async function signing(orgId: Uuid, endpointId: Uuid): Promise<readonly string[]> {
+    try {
+      return await secrets.signing(orgId, endpointId)
+    } catch (thrown) {
+      if (!(thrown instanceof SealBroken)) throw thrown
+      log.error({ webhook: formatId('whk', endpointId), error: thrown.message }, 'a webhook cannot be signed')
+      return []
+    }
+  }
   return async (due) => {
     if ('email' in due.to) return mail(due, due.to.email)
     const { endpointId, url } = due.to
-    const good = await secrets.signing(due.orgId, endpointId)
+    const good = await signing(due.orgId, endpointId)
+    // Sealed under another master key: unsigned it must not go, and an operator can still mend it.
+    if (good.length === 0)
+      return { status: null, latencyMs: 0, error: 'secret_unreadable', retryAfterMs: null }
     const message = { id: formatId('evt', due.eventId), atMs: clock.nowMs(), body: due.payload }
     const result = await sender.send({ url, body: due.payload, headers: signWebhook(good, message) })
     return result.status === GONE ? { ...result, final: true } : result

@@ -341,6 +341,22 @@ test('a receiver that hangs leaves room for the others', async (t) => {
   await deliverer.close()
 })
 
+test('what cannot be signed is not sent, and waits for the master key it was sealed with', async (t) => {
+  const stand = await startStand(t)
+  const target = await receiver(t)
+  const { id } = await stand.endpoint(target.url)
+  const { sealed } = await stand.owner.one<{ sealed: Buffer }>('select sealed from webhooks.secret')
+  await stand.owner.query(`update webhooks.secret set sealed = 'sealed elsewhere'`)
+  await stand.tell()
+  await stand.turn()
+  assert.equal(target.received.length, 0)
+  assert.equal((await deliveries(stand, id))[0]?.error, 'secret_unreadable')
+  await stand.owner.query('update webhooks.secret set sealed = $1', [sealed])
+  stand.clock.nowMsIs += 5_000
+  await stand.turn()
+  assert.equal(target.received.length, 1)
+})
+
 test('no secret is in a log or readable in a table', async (t) => {
   const lines: string[] = []
   const note = (fields: object, message: string): void => void lines.push(JSON.stringify(fields) + message)
