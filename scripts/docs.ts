@@ -1,7 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { z } from 'zod'
 import { openApiDocument } from '../src/api/index.ts'
-import { ERRORS, type ErrorEntry } from '../src/contract/index.ts'
+import { ERRORS, type ErrorEntry, EVENT_DATA } from '../src/contract/index.ts'
 import { packageVersion } from '../src/installation.ts'
 
 /** Writes the docs that are made from tables in the source: `--write`, or `--check` to fail when they differ. */
@@ -38,8 +39,30 @@ ${rows.join('\n')}
 `
 }
 
+const DATA_HEAD = '## Data of each type\n'
+
+/** The page as it is written, with the table of `data` made from the schemas. */
+function webhooksPage(): string {
+  const [written = ''] = readFileSync(join(ROOT, 'docs/webhooks.md'), 'utf8').split(DATA_HEAD, 1)
+  const sections = Object.entries(EVENT_DATA).map(([type, schema]) => {
+    const { properties = {} } = z.toJSONSchema(schema)
+    const rows = Object.entries(properties).map(([name, property]) => {
+      const shape = typeof property === 'object' ? property : {}
+      const types = [
+        shape.type ?? (shape.anyOf ?? []).map((each) => (each as { type?: string }).type ?? 'any'),
+      ].flat()
+      const kind = shape.enum === undefined ? types.join(' or ') || 'any' : shape.enum.join(', ')
+      return `| \`${name}\` | ${kind} | ${shape.description ?? ''} |`
+    })
+    return `### ${type}\n\n| field | type | meaning |\n|---|---|---|\n${rows.join('\n')}\n`
+  })
+  const from = 'Made from `src/contract/events.ts` by `npm run docs`; do not edit from here on.'
+  return `${written}${DATA_HEAD}\n${from}\n\n${sections.join('\n')}`
+}
+
 const PAGES: ReadonlyArray<readonly [path: string, text: () => string]> = [
   ['docs/errors.md', errorsPage],
+  ['docs/webhooks.md', webhooksPage],
   ['docs/openapi.json', () => `${JSON.stringify(openApiDocument(packageVersion()), null, 2)}\n`],
 ]
 

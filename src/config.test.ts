@@ -42,6 +42,7 @@ test('without any variable or flag the defaults of the contract hold', () => {
     signUp: 'invited',
     oidc: null,
     trustedProxies: [],
+    webhookPrivateTargets: false,
     processes: 1,
     logLevel: 'info',
   })
@@ -78,6 +79,7 @@ test('every fault is listed at once, each under the name it was given by, and no
       FORGE_OIDC_ISSUER: 'http://secret-issuer/',
       FORGE_OIDC_CLIENT_ID: 'forge',
       FORGE_OIDC_CLIENT_SECRET: 'secret client',
+      FORGE_WEBHOOK_PRIVATE_TARGETS: 'secret yes',
       FORGE_PROCESSES: '0',
     },
   )
@@ -98,6 +100,7 @@ test('every fault is listed at once, each under the name it was given by, and no
       'FORGE_OPERATOR_TOKEN: must have at least 16 characters',
       'FORGE_SIGN_UP: must be one of invited, oidc, open [open]',
       'FORGE_OIDC_ISSUER: must be the https:// address of the provider, as its tokens name it',
+      'FORGE_WEBHOOK_PRIVATE_TARGETS: must be true or false',
       'FORGE_PROCESSES: must be a whole number from 1 to 256',
       'REDIS_URL: must not contain spaces or line breaks',
     ].toSorted(byText),

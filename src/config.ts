@@ -67,6 +67,8 @@ export interface Config {
   readonly oidc: (Omit<OidcSettings, 'clientSecret'> & { readonly clientSecret: Secret }) | null
   /** Networks whose `x-forwarded-for` is believed; none unless they are named. */
   readonly trustedProxies: readonly string[]
+  /** Lets webhooks go to loopback and private networks. */
+  readonly webhookPrivateTargets: boolean
   readonly processes: number
   readonly logLevel: LogLevel
 }
@@ -96,6 +98,7 @@ const VARIABLES = {
   'oidc-client-id': 'FORGE_OIDC_CLIENT_ID',
   'oidc-client-secret': 'FORGE_OIDC_CLIENT_SECRET',
   'trusted-proxies': 'FORGE_TRUSTED_PROXIES',
+  'webhook-private-targets': 'FORGE_WEBHOOK_PRIVATE_TARGETS',
   processes: 'FORGE_PROCESSES',
   'log-level': 'FORGE_LOG_LEVEL',
 } as const
@@ -141,6 +144,7 @@ export function readConfig(flags: Flags, env: Environment = environment()): Read
     signUp: signUpOf(reading),
     oidc: oidcOf(reading),
     trustedProxies: networksOf(reading),
+    webhookPrivateTargets: booleanOf(reading, 'webhook-private-targets'),
     processes: integerOf(reading, 'processes', 1, 1, PROCESSES_MAX),
     logLevel: logLevelOf(reading),
   }
@@ -201,6 +205,12 @@ function integerOf({ value, fault }: Reading, flag: Flag, unset: number, min: nu
   const number = /^\d{1,6}$/.test(text) ? Number.parseInt(text, 10) : -1
   if (number < min || number > max) fault(flag, `must be a whole number from ${min} to ${max}`)
   return number
+}
+
+function booleanOf({ value, fault }: Reading, flag: Flag): boolean {
+  const text = value(flag) ?? 'false'
+  if (text !== 'true' && text !== 'false') fault(flag, 'must be true or false')
+  return text === 'true'
 }
 
 function urlOf({ value, fault }: Reading, flag: Flag, protocols: readonly string[]): Secret | null {

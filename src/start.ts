@@ -154,6 +154,7 @@ export interface WorkerSetting {
     readonly port: number
     readonly configPath: string | null
     readonly trustedProxies: readonly string[]
+    readonly webhookPrivateTargets: boolean
     readonly mailFrom: string
     readonly publicUrl: string | null
     readonly processes: number
@@ -187,6 +188,7 @@ async function buildWorker(
     trustedProxies: setting.config.trustedProxies,
     redisUrl: setting.redisUrl,
     processes: setting.config.processes,
+    webhookPrivateTargets: setting.config.webhookPrivateTargets,
     sandboxUrl,
     log,
     version: packageVersion(),

@@ -15,6 +15,7 @@ import {
 import { openCatalog } from '../src/catalog/index.ts'
 import { type Database, listen, openDatabase } from '../src/db/index.ts'
 import { createIdentity, type Identity, type IdentityOptions, originsOf } from '../src/identity/index.ts'
+import { startJobs } from '../src/jobs.ts'
 import { createIdSource, type IdSource, silentLog, systemClock } from '../src/kernel/index.ts'
 import { auditLedger, createAccountBook, createLedgerWriter, type LedgerWriter } from '../src/ledger/index.ts'
 import { createMailer } from '../src/mail/index.ts'
@@ -156,18 +157,29 @@ export async function startApi(
   const catalog = await openCatalog({ ...parts, configPath, env: {}, sandboxUrl: () => 'http://127.0.0.1:9' })
   const tenancy = await openTenancy({ ...parts, listen, randomBytes })
   const writer = createLedgerWriter({ database: app, processId: ids.uuid(), log: silentLog })
+  const keyring = createKeyring('the master key of tests', randomBytes)
+  const mailer = createMailer({ smtpUrl: null, from: 'forge@stand.test', log: silentLog })
+  const jobs = startJobs({
+    ...parts,
+    keyring,
+    mailer,
+    rules: { privateTargets: true },
+    randomBytes,
+    random: () => 0,
+    version: '0.0.0-test',
+  })
   const people = new Map<string, Person>()
   const pool = openDatabase({ connection: databaseUrl, role: TENANT_ROLE, log: silentLog, max: 4 })
   const nothing = { drop: () => {} }
-  const tables = { tenancy, clock: systemClock, ids, budgets: nothing, rates: nothing }
+  const tables = { tenancy, clock: systemClock, ids, budgets: nothing, rates: nothing, jobs }
   const console = createConsole({ ...tables, pool: app })
   const bound = { port: 80 }
   const origins = (): readonly string[] => originsOf(null, { host: '127.0.0.1', port: bound.port })
   const identity = createIdentity({
     ...parts,
     listen,
-    keyring: createKeyring('the master key of tests', randomBytes),
-    mailer: createMailer({ smtpUrl: null, from: 'forge@stand.test', log: silentLog }),
+    keyring,
+    mailer,
     signUp: 'invited',
     oidc: null,
     origins,
@@ -232,7 +244,8 @@ export async function startApi(
   bound.port = port
   t.after(async () => {
     await api.close(1_000)
-    await Promise.all([identity.close(), tenancy.close(), catalog.close(), writer.drain(), pool.close()])
+    await Promise.all([jobs.close(), identity.close(), tenancy.close(), catalog.close()])
+    await Promise.all([writer.drain(), pool.close()])
     await rm(home, { recursive: true, force: true })
   })
   const url = `http://127.0.0.1:${port}`

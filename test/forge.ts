@@ -208,6 +208,7 @@ export async function startForge(t: TestContext, options: ForgeOptions = {}): Pr
     ...INSTALLATION,
     redisUrl: options.redisUrl ?? null,
     ...(options.failuresPerMinute === undefined ? {} : { failuresPerMinute: options.failuresPerMinute }),
+    webhookPrivateTargets: true,
     sandboxUrl: () => `${sandbox.url}/v1`,
     log: options.log ?? silentLog,
     version: '0.0.0-test',

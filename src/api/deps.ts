@@ -1,14 +1,17 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { AlertBook, RuleBook } from '../alerts/index.ts'
 import type { BudgetStore } from '../budgets/index.ts'
 import type { CatalogSnapshot } from '../catalog/index.ts'
 import type { AuditReport, Readiness, Receipt } from '../contract/index.ts'
 import type { Database } from '../db/index.ts'
+import type { EventStore } from '../events/index.ts'
 import type { Identity } from '../identity/index.ts'
 import type { Clock, IdSource, Log, Nano, Uuid } from '../kernel/index.ts'
 import type { AccountBook, LedgerWriter } from '../ledger/index.ts'
 import type { Mailer } from '../mail/index.ts'
 import type { FailureWatch, RateStore } from '../rates/index.ts'
 import type { NetworkSet, Tenancy, TenancyTables } from '../tenancy/index.ts'
+import type { DeliveryLog, EndpointBook } from '../webhooks/index.ts'
 import type { People } from './people.ts'
 
 /** What the API is given by the composition root. It constructs none of it and closes none of it. */
@@ -30,6 +33,9 @@ export interface ApiDeps {
   /** Under which people reach this installation, without a slash at its end. */
   origin(): string
   readonly mailer: Mailer
+  readonly events: EventStore
+  readonly webhooks: Webhooks
+  readonly alerts: { readonly rules: RuleBook; readonly list: AlertBook }
   readonly gateway: Gateway
   readonly identity: Identity
   readonly operatorToken: string
@@ -48,7 +54,19 @@ export interface ApiDeps {
   readonly version: string
 }
 
-export type TenantDeps = Pick<ApiDeps, 'database' | 'tenancy' | 'budgets' | 'rates' | 'receipts'>
+/** What tells programs and people what happened. */
+export type NoticeDeps = Pick<ApiDeps, 'events' | 'webhooks' | 'alerts'>
+
+export type TenantDeps = NoticeDeps & Pick<ApiDeps, 'database' | 'tenancy' | 'budgets' | 'rates' | 'receipts'>
+
+export interface Webhooks {
+  readonly endpoints: EndpointBook
+  readonly log: DeliveryLog
+  /** @returns what is wrong with a URL as a target, or the URL in normal form */
+  checkTarget(url: string): Promise<URL | string>
+  /** Something is due now. */
+  wake(): void
+}
 
 /** Serves its own paths on the same port, before and without the HTTP framework. */
 export interface Gateway {

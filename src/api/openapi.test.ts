@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { startApi } from '../../test/api-stand.ts'
 import { ERRORS } from '../contract/index.ts'
+import { formatId, parseId } from '../kernel/index.ts'
 import { openApiDocument } from './index.ts'
 import { OPERATIONS } from './operations/index.ts'
 
@@ -103,6 +104,16 @@ test('what is served is what is described: every operation answers, and as its s
     changeRateLimit: { tokens_per_minute: 1_000 },
     changeProject: { name: 'renamed' },
     rotateKey: { overlap_seconds: 60 },
+    createWebhook: { organization: a.org, url: 'http://127.0.0.1:9/', types: ['key.revoked'] },
+    changeWebhook: { description: 'renamed' },
+    rotateWebhook: { overlap_seconds: 60 },
+    replayFailed: { since: '2026-01-01T00:00:00Z' },
+    createAlertRule: {
+      organization: a.org,
+      kind: 'balance',
+      parameters: { bucket: 'credit', below: '5' },
+    },
+    changeAlertRule: { state: 'paused' },
     createGrant: { organization: a.org, bucket: 'rmb', amount: '1.5', reason: 'r' },
   }
   const queries: Readonly<Record<string, string>> = {
@@ -126,6 +137,22 @@ test('what is served is what is described: every operation answers, and as its s
     changeRateLimit: rateId,
     endRateLimit: rateId,
   }
+  const webhook = (await stand.call('POST', '/api/v1/webhooks', { body: bodies['createWebhook'] })).json.id
+  const delivery = (await stand.call('POST', `/api/v1/webhooks/${webhook}/test`)).json.id
+  const rule = (await stand.call('POST', '/api/v1/alert-rules', { body: bodies['createAlertRule'] })).json.id
+  const alertId = stand.ids.uuid()
+  await stand.owner.query(
+    `insert into alerts.alert (org_id, id, rule_id, subject, figures, raised_at)
+     values ($1, $2, $3, 'credit', '{"available": "1"}', clock_timestamp())`,
+    [parseId('org', a.org), alertId, parseId('alr', rule)],
+  )
+  const families: Readonly<Record<string, string>> = {
+    '/api/v1/webhooks/': webhook,
+    '/api/v1/alert-rules/': rule,
+    '/api/v1/alerts/': formatId('alt', alertId),
+  }
+  // What ends comes last, so that the others meet what is in force.
+  const last = (operation: { readonly id: string }): number => (operation.id.startsWith('end') ? 1 : 0)
   const secret = (await stand.call('GET', `/api/v1/keys/${a.keyId}`)).json.secrets[0].id
   // These need what no operation makes (requests that were served, people with an account); they have tests of their own.
   const elsewhere = new Set([
@@ -140,13 +167,16 @@ test('what is served is what is described: every operation answers, and as its s
     'acceptInvitation',
     'revokeInvitation',
   ])
-  for (const operation of OPERATIONS.filter(({ id }) => !elsewhere.has(id))) {
+  const asked = OPERATIONS.filter(({ id }) => !elsewhere.has(id)).toSorted((a, b) => last(a) - last(b))
+  for (const operation of asked) {
     const id = operation.path.startsWith('/api/v1/projects/') ? a.project : a.keyId
     // What a key cannot come back from is done to another one.
     const revoking = operation.id === 'revokeKey'
-    const target = revoking ? (await stand.customer('Beta')).keyId : (ids[operation.id] ?? id)
+    const family = Object.entries(families).find(([path]) => operation.path.startsWith(path))?.[1]
+    const target = revoking ? (await stand.customer('Beta')).keyId : (family ?? ids[operation.id] ?? id)
     const path =
-      operation.path.replace('{id}', target).replace('{secret}', secret) + (queries[operation.id] ?? '')
+      operation.path.replace('{id}', target).replace('{secret}', secret).replace('{delivery}', delivery) +
+      (queries[operation.id] ?? '')
     const body = bodies[operation.id]
     const answer = await stand.call(operation.method, path, body === undefined ? {} : { body })
     assert.ok(answer.status < 300, `${operation.id}: ${answer.text}`)

@@ -1,13 +1,18 @@
 import { z } from 'zod'
 import {
+  alertRuleSchema,
+  alertSchema,
   apiKeySchema,
   auditEventSchema,
   auditSchema,
   balancesSchema,
   budgetSchema,
   createdApiKeySchema,
+  createdWebhookSchema,
+  deliverySchema,
   ERRORS,
   type ErrorCode,
+  eventSchema,
   grantSchema,
   invitationSchema,
   ledgerEntrySchema,
@@ -23,6 +28,7 @@ import {
   receiptSchema,
   runSchema,
   runSummarySchema,
+  webhookSchema,
 } from '../contract/index.ts'
 import type { Caller, Operation } from './operation.ts'
 import { OPERATIONS } from './operations/index.ts'
@@ -51,6 +57,12 @@ const NAMED = {
   AuditEvent: auditEventSchema,
   RateLimit: rateLimitSchema,
   Operator: operatorSchema,
+  Event: eventSchema,
+  Alert: alertSchema,
+  AlertRule: alertRuleSchema,
+  Webhook: webhookSchema,
+  CreatedWebhook: createdWebhookSchema,
+  Delivery: deliverySchema,
   Audit: auditSchema,
   Readiness: readinessSchema,
   Problem: problemSchema,

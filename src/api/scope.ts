@@ -85,6 +85,32 @@ export function badCursor(): InvalidRequest {
   return new InvalidRequest('query', [{ field: 'cursor', message: 'is not one that this list gave out' }])
 }
 
+const SEQ = /^[1-9]\d{0,17}$/
+
+/** The number in a cursor of a list by numbers. */
+export function numberCursor(cursor: string | undefined): bigint | null {
+  if (cursor === undefined) return null
+  if (!SEQ.test(cursor)) throw badCursor()
+  return BigInt(cursor)
+}
+
+/** A page of a list by numbers. @param rows one more than `limit` when there is a further page */
+export function numberedPage<T extends { readonly seq: bigint }, V>(
+  rows: readonly T[],
+  limit: number,
+  view: (row: T) => V,
+): { data: V[]; next_cursor: string | null } {
+  const shown = rows.slice(0, limit)
+  const last = shown.at(-1)
+  return {
+    data: shown.map(view),
+    next_cursor: rows.length > limit && last !== undefined ? String(last.seq) : null,
+  }
+}
+
+export const instantOf = (text: string | undefined): number | null =>
+  text === undefined ? null : Date.parse(text)
+
 /** @param rows one more than `limit` when there is a further page */
 export function pageOf<T extends { readonly id: Uuid }, V>(
   prefix: IdPrefix,

@@ -4,7 +4,7 @@ import { assert, type Clock, type IdSource, isUuid, type Uuid } from '../kernel/
 import { createRateStore, type RateBook } from '../rates/index.ts'
 import { createReceiptReader } from '../receipts/index.ts'
 import type { Tenancy } from '../tenancy/index.ts'
-import type { TenantDeps } from './deps.ts'
+import type { NoticeDeps, TenantDeps } from './deps.ts'
 
 /** The role whose rights customers' own reads and writes have; migrations make it. */
 export const TENANT_ROLE = 'forge_tenant'
@@ -18,12 +18,14 @@ export interface TenantOptions {
   /** What this process remembers of an organization's limits, to be dropped on a change. */
   readonly budgets: Pick<BudgetBook, 'drop'>
   readonly rates: Pick<RateBook, 'drop'>
+  readonly jobs: { over(database: Database): NoticeDeps }
 }
 
 /** The domains' functions over one way to the database. */
 export function createConsole(options: TenantOptions): TenantDeps {
-  const { pool, tenancy, clock, ids, budgets, rates } = options
+  const { pool, tenancy, clock, ids, budgets, rates, jobs } = options
   return {
+    ...jobs.over(pool),
     database: pool,
     tenancy: tenancy.within(pool),
     budgets: createBudgetStore({ database: pool, clock, ids, changed: budgets.drop }),

@@ -76,6 +76,8 @@ const OBJECT_PREFIX: Readonly<Record<string, IdPrefix>> = {
   invitation: 'inv',
   budget: 'bud',
   rate_limit: 'rl',
+  webhook: 'whk',
+  alert_rule: 'alr',
 }
 
 export function auditEventView(event: AuditEvent): AuditEventView {

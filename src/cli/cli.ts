@@ -12,6 +12,7 @@ import {
   textFlag,
   UsageError,
 } from './command.ts'
+import { ALERT_COMMANDS } from './commands/alerts.ts'
 import { AUDIT_LOG_COMMANDS } from './commands/audit-log.ts'
 import { BUDGET_COMMANDS } from './commands/budgets.ts'
 import { INSTALLATION_COMMANDS } from './commands/installation.ts'
@@ -22,6 +23,7 @@ import { PEOPLE_COMMANDS } from './commands/people.ts'
 import { RATE_COMMANDS } from './commands/rate-limits.ts'
 import { REQUEST_COMMANDS } from './commands/requests.ts'
 import { TENANT_COMMANDS } from './commands/tenants.ts'
+import { WEBHOOK_COMMANDS } from './commands/webhooks.ts'
 import { EXIT, exitCodeOf } from './exit-code.ts'
 import { commandHelp, generalHelp } from './help.ts'
 import { findCommand, type Parsed, parseCommand, unknownCommand } from './parse.ts'
@@ -37,6 +39,8 @@ export const COMMANDS: readonly Command[] = [
   ...MONEY_COMMANDS,
   ...BUDGET_COMMANDS,
   ...RATE_COMMANDS,
+  ...ALERT_COMMANDS,
+  ...WEBHOOK_COMMANDS,
   ...REQUEST_COMMANDS,
 ]
 

@@ -1,7 +1,10 @@
 import type { z } from 'zod'
 import {
   type AcceptInvitation,
+  type AlertRuleChange,
   type ApiKeyChange,
+  alertRuleSchema,
+  alertSchema,
   apiKeyPageSchema,
   apiKeySchema,
   auditEventSchema,
@@ -11,6 +14,10 @@ import {
   budgetSchema,
   createdApiKeySchema,
   createdInvitationSchema,
+  createdWebhookSchema,
+  deliveryPageSchema,
+  deliverySchema,
+  eventSchema,
   grantSchema,
   invitationSchema,
   type KeyRotation,
@@ -21,6 +28,7 @@ import {
   memberSchema,
   meSchema,
   modelSchema,
+  type NewAlertRule,
   type NewApiKey,
   type NewBudget,
   type NewGrant,
@@ -30,6 +38,7 @@ import {
   type NewProject,
   type NewRateLimit,
   type NewRun,
+  type NewWebhook,
   type OrganizationChange,
   operatorLinkSchema,
   operatorSchema,
@@ -41,8 +50,11 @@ import {
   rateLimitSchema,
   readinessSchema,
   receiptSchema,
+  replayedSchema,
   runSchema,
   runSummarySchema,
+  type WebhookChange,
+  webhookSchema,
 } from '../contract/index.ts'
 import { errorText, type Json, parseJson } from '../kernel/index.ts'
 import { ClientError } from './client-error.ts'
@@ -179,10 +191,48 @@ function peopleMethods(request: Request) {
   }
 }
 
+/** Events, alerts and webhooks. */
+function notificationsOf(request: Request) {
+  const webhook = (id: string, rest = ''): string => `/api/v1/webhooks/${part(id)}${rest}`
+  const rule = (id: string): string => `/api/v1/alert-rules/${part(id)}`
+  return {
+    listEvents: (query: Query = {}) => request(listOf(eventSchema), 'GET', '/api/v1/events', { query }),
+    listAlerts: (query: Query = {}) => request(listOf(alertSchema), 'GET', '/api/v1/alerts', { query }),
+    getAlert: (id: string) => request(alertSchema, 'GET', `/api/v1/alerts/${part(id)}`),
+    acknowledgeAlert: (id: string) => request(alertSchema, 'POST', `/api/v1/alerts/${part(id)}/acknowledge`),
+    listAlertRules: (query: Query = {}) =>
+      request(listOf(alertRuleSchema), 'GET', '/api/v1/alert-rules', { query }),
+    createAlertRule: (body: NewAlertRule) =>
+      request(alertRuleSchema, 'POST', '/api/v1/alert-rules', { body }),
+    getAlertRule: (id: string) => request(alertRuleSchema, 'GET', rule(id)),
+    changeAlertRule: (id: string, body: AlertRuleChange) =>
+      request(alertRuleSchema, 'PATCH', rule(id), { body }),
+    endAlertRule: (id: string) => request(alertRuleSchema, 'DELETE', rule(id)),
+    listWebhooks: (query: Query = {}) => request(listOf(webhookSchema), 'GET', '/api/v1/webhooks', { query }),
+    createWebhook: (body: NewWebhook) => request(createdWebhookSchema, 'POST', '/api/v1/webhooks', { body }),
+    getWebhook: (id: string) => request(webhookSchema, 'GET', webhook(id)),
+    changeWebhook: (id: string, body: WebhookChange) =>
+      request(webhookSchema, 'PATCH', webhook(id), { body }),
+    endWebhook: (id: string) => request(webhookSchema, 'DELETE', webhook(id)),
+    rotateWebhook: (id: string, body: { readonly overlap_seconds?: number }) =>
+      request(createdWebhookSchema, 'POST', webhook(id, '/rotate'), { body }),
+    testWebhook: (id: string) => request(deliverySchema, 'POST', webhook(id, '/test')),
+    listDeliveries: (id: string, query: Query = {}) =>
+      request(listOf(deliverySchema), 'GET', webhook(id, '/deliveries'), { query }),
+    getDelivery: (id: string, delivery: string) =>
+      request(deliveryPageSchema, 'GET', webhook(id, `/deliveries/${part(delivery)}`)),
+    replayDelivery: (id: string, delivery: string) =>
+      request(deliverySchema, 'POST', webhook(id, `/deliveries/${part(delivery)}/replay`)),
+    replayFailed: (id: string, body: { readonly since: string }) =>
+      request(replayedSchema, 'POST', webhook(id, '/replay'), { body }),
+  }
+}
+
 export function createClient(options: ClientOptions) {
   const request = createRequest(options)
   return {
     ...peopleMethods(request),
+    ...notificationsOf(request),
     getReceipt: (id: string) => request(receiptSchema, 'GET', `/api/v1/receipts/${part(id)}`),
     listReceipts: (query: Query = {}) => request(listOf(receiptSchema), 'GET', '/api/v1/receipts', { query }),
     getBalances: (query: Query = {}) => request(balancesSchema, 'GET', '/api/v1/balances', { query }),

@@ -46,6 +46,13 @@ export const ERRORS = {
     hint: 'Leave out the parameter named in `param`.',
     retry: false,
   },
+  url_not_allowed: {
+    status: 400,
+    owner: 'client',
+    title: 'The address may not be called from here',
+    hint: 'Use an https:// address that is reached over the public internet.',
+    retry: false,
+  },
   upstream_rejected: {
     status: 400,
     owner: 'client',

@@ -1,5 +1,12 @@
 import { z } from 'zod'
-import { AUDIT_ACTORS, BUDGET_SCOPES, KEY_STATES, RECEIPT_STATUSES } from './vocabulary.ts'
+import {
+  AUDIT_ACTORS,
+  BUDGET_SCOPES,
+  DELIVERY_STATES,
+  EVENT_TYPES,
+  KEY_STATES,
+  RECEIPT_STATUSES,
+} from './vocabulary.ts'
 
 /** What lists under /api/v1 may be asked by. An unknown parameter is a mistake worth telling. */
 
@@ -52,7 +59,7 @@ const auditFilter = {
     .string()
     .max(64)
     .optional()
-    .describe('org_…, prj_…, key_…, usr_…, inv_…, bud_…, rl_… or the UUID of a grant'),
+    .describe('org_…, prj_…, key_…, usr_…, inv_…, bud_…, rl_…, whk_…, alr_… or the UUID of a grant'),
   since: z.iso.datetime({ offset: true }).optional(),
   until: z.iso.datetime({ offset: true }).optional(),
 }
@@ -80,3 +87,35 @@ export const receiptsQuery = z.strictObject({
   until: z.iso.datetime({ offset: true }).optional(),
 })
 export type ReceiptsQuery = z.input<typeof receiptsQuery>
+
+const span = {
+  since: z.iso.datetime({ offset: true }).optional(),
+  until: z.iso.datetime({ offset: true }).optional(),
+}
+export const eventsQuery = z.strictObject({
+  ...page,
+  ...span,
+  organization: organizationId.optional(),
+  project: projectId.optional(),
+  type: z.enum(EVENT_TYPES).optional(),
+})
+/** Of lists of what can be ended. */
+export const endableQuery = z.strictObject({
+  ...page,
+  organization: organizationId.optional(),
+  ended: z.enum(['true', 'false']).optional().describe('true: also those that were ended'),
+})
+export const deliveriesQuery = z.strictObject({
+  ...page,
+  ...span,
+  state: z.enum(DELIVERY_STATES).optional(),
+  type: z.enum(EVENT_TYPES).optional(),
+})
+export const alertsQuery = z.strictObject({
+  ...page,
+  ...span,
+  organization: organizationId.optional(),
+  rule: z.string().optional().describe('alr_…'),
+  open: z.enum(['true', 'false']).optional().describe('true: only those that still hold'),
+  acknowledged: z.enum(['true', 'false']).optional(),
+})

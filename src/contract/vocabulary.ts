@@ -118,3 +118,50 @@ export const TRANSFER_KINDS = [
   'refund',
 ] as const
 export type TransferKind = (typeof TRANSFER_KINDS)[number]
+
+/** What the feed tells. Each has a schema in `events.ts`; `webhook.test` is sent on request and subscribed to by nobody. */
+export const EVENT_TYPES = [
+  'receipt.settled',
+  'budget.threshold',
+  'budget.reached',
+  'balance.low',
+  'run.paused',
+  'grant.added',
+  'topup.completed',
+  'price.changed',
+  'key.exposed',
+  'key.revoked',
+  'alert.raised',
+  'alert.resolved',
+  'webhook.disabled',
+  'webhook.test',
+] as const
+export type EventType = (typeof EVENT_TYPES)[number]
+
+export const LANGUAGES = ['en', 'zh'] as const
+export type Language = (typeof LANGUAGES)[number]
+
+/** `disabled`: by us, after it had failed for days. `ended`: for good. */
+export const WEBHOOK_STATES = ['active', 'paused', 'disabled', 'ended'] as const
+export type WebhookState = (typeof WEBHOOK_STATES)[number]
+
+export const DELIVERY_STATES = ['pending', 'delivered', 'failed'] as const
+export type DeliveryState = (typeof DELIVERY_STATES)[number]
+
+/** What an alert rule looks at. Each kind has its parameters in `alerts.ts` and its check in `src/alerts`. */
+export const RULE_KINDS = [
+  'spend',
+  'balance',
+  'velocity',
+  'failure_rate',
+  'fallback_rate',
+  'latency',
+] as const
+export type RuleKind = (typeof RULE_KINDS)[number]
+
+/** What a rule counts together, or each of them by itself. */
+export const ALERT_SCOPES = ['organization', 'project', 'key', 'model', 'route', 'run'] as const
+export type AlertScope = (typeof ALERT_SCOPES)[number]
+
+export const RULE_STATES = ['active', 'paused', 'ended'] as const
+export type RuleState = (typeof RULE_STATES)[number]

@@ -17,6 +17,7 @@ import { droppedHeader, routeHeaders } from './headers.ts'
 import { hold } from './hold.ts'
 import type { Claim } from './idempotency.ts'
 import { intentOf } from './intent.ts'
+import { keepAnswer } from './keep-answer.ts'
 import { Outbound } from './outbound.ts'
 import { isLimitedAnyway, RateGate, tokensUsed } from './rate-gate.ts'
 import { chargeHeaders, type Finished, refuse, releaseHold, type Settling, settle } from './settle.ts'
@@ -311,9 +312,16 @@ class RouteRun {
     if (outcome.kind === 'served') this.deps.outages.served(this.planned.admitted)
     const settling = await settle(this.deps, await this.finished(outcome, problem))
     this.tokens = tokensUsed(settling.priced)
-    if (this.claim !== null) await this.keep(this.claim, outcome, settling, result)
+    const answer = result?.answer ?? null
+    if (this.claim !== null)
+      await keepAnswer(this.deps.idempotency, this.claim, {
+        outcome: outcome.kind,
+        charged: settling.priced.charge !== null,
+        whole: () => answer && { headers: this.answerHeaders(answer, settling), body: answer.bytes },
+        stream: () => ({ headers: this.streamHead(), body: Buffer.concat(this.kept) }),
+      })
     const remembered = rememberResponse(this.deps.pins, this.planned.admitted, this.attempts.at(-1), result)
-    if (result?.answer != null) this.sendAnswer(result.answer, settling)
+    if (answer !== null) this.sendAnswer(answer, settling)
     else if (!this.res.writableEnded) this.res.end()
     settling.commit()
     await remembered
@@ -337,30 +345,6 @@ class RouteRun {
       'content-type': answer.contentType,
       'content-length': String(answer.bytes.length),
     }
-  }
-
-  /** Stored before the caller can know the end of the answer, so that a repeat right after it finds it. */
-  private async keep(
-    claim: Claim,
-    outcome: AttemptOutcome,
-    settling: Settling,
-    result: CallResult | null,
-  ): Promise<void> {
-    const { idempotency } = this.deps
-    const unpaid = outcome.kind === 'left' && settling.priced.charge === null
-    // Who retries without a key asks for an answer, not for the same failure.
-    if (unpaid || (claim.unkeyed && outcome.kind === 'broke')) return idempotency.release(claim)
-    const answer = result?.answer ?? null
-    if (outcome.kind === 'left' && answer === null) return idempotency.store(claim, null)
-    if (answer !== null) {
-      const headers = this.answerHeaders(answer, settling)
-      return idempotency.store(claim, { status: 200, headers, body: answer.bytes })
-    }
-    return idempotency.store(claim, {
-      status: 200,
-      headers: this.streamHead(),
-      body: Buffer.concat(this.kept),
-    })
   }
 
   private async failed(): Promise<void> {

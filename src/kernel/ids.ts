@@ -18,6 +18,11 @@ export type IdPrefix =
   | 'usr'
   | 'inv'
   | 'rl'
+  | 'evt'
+  | 'whk'
+  | 'dlv'
+  | 'alr'
+  | 'alt'
 
 /** A lower-case UUID with dashes, as PostgreSQL prints it. */
 export type Uuid = string

@@ -40,6 +40,7 @@ async function startSecond(t: TestContext, forge: Forge, redis: TestRedis): Prom
       port,
       configPath: null,
       trustedProxies: [],
+      webhookPrivateTargets: false,
       mailFrom: INSTALLATION.mail.from,
       publicUrl: null,
       signUp: 'invited',

@@ -34,6 +34,10 @@ const PATH_KIND: Readonly<Record<string, string>> = {
   invitations: 'invitation',
   'rate-limits': 'rate_limit',
   operators: 'person',
+  events: 'event',
+  alerts: 'alert',
+  'alert-rules': 'alert_rule',
+  webhooks: 'webhook',
 }
 
 /** A body that would be taken from the organization’s own owner. */
@@ -54,6 +58,16 @@ const BODIES: Readonly<Record<string, (ids: Ids) => object>> = {
   acceptInvitation: ({ token }) => ({ token }),
   changeMember: () => ({ role: 'viewer' }),
   putOperator: () => ({ email: 'y@stand.test', role: 'admin' }),
+  createWebhook: ({ organization }) => ({ organization, url: 'http://127.0.0.1:9/', types: ['key.revoked'] }),
+  changeWebhook: () => ({ description: 'n' }),
+  rotateWebhook: () => ({ overlap_seconds: 0 }),
+  replayFailed: () => ({ since: '2026-01-01T00:00:00Z' }),
+  createAlertRule: ({ organization }) => ({
+    organization,
+    kind: 'balance',
+    parameters: { bucket: 'credit', below: '5' },
+  }),
+  changeAlertRule: () => ({ state: 'paused' }),
   createGrant: ({ organization }) => ({ organization, bucket: 'rmb', amount: '1', reason: 'r' }),
 }
 /** Fixed by what is asked, not by whose. */
@@ -97,6 +111,23 @@ async function thingsOf(stand: ApiStand, customer: Customer): Promise<Ids> {
     email: 'y@stand.test',
     role: 'owner',
   })
+  const webhook = await make('/api/v1/webhooks', {
+    organization: org,
+    url: 'http://127.0.0.1:9/canary',
+    types: ['key.revoked'],
+    description: 'canary',
+  })
+  const rule = await make('/api/v1/alert-rules', {
+    organization: org,
+    kind: 'balance',
+    parameters: { bucket: 'credit', below: '5' },
+    description: 'canary',
+  })
+  const alert = stand.ids.uuid()
+  await stand.owner.query(
+    `insert into alerts.alert (org_id, id, rule_id, subject, figures, raised_at) values ($1, $2, $3, 'canary', '{}', now())`,
+    [parseId('org', org), alert, parseId('alr', rule.id)],
+  )
   const owner = await memberOf(stand, customer, 'owner', 'Canary')
   return {
     organization: org,
@@ -107,6 +138,10 @@ async function thingsOf(stand: ApiStand, customer: Customer): Promise<Ids> {
     rate_limit: (await make('/api/v1/rate-limits', { scope: 'key', scope_id: keyId, concurrency: 5 })).id,
     secret: (await stand.call('GET', `/api/v1/keys/${keyId}`)).json.secrets[0].id,
     receipt: formatId('req', stand.ids.uuid()),
+    webhook: webhook.id,
+    alert_rule: rule.id,
+    alert: formatId('alt', alert),
+    delivery: (await stand.call('POST', `/api/v1/webhooks/${webhook.id}/test`)).json.id,
     invitation: invitation.id,
     person: owner.usr,
     // Who has the token was given it, and is told more: what it is tried with here is nobody's.
@@ -133,6 +168,10 @@ const PREFIXES: Readonly<Record<string, IdPrefix>> = {
   receipt: 'req',
   invitation: 'inv',
   person: 'usr',
+  webhook: 'whk',
+  alert_rule: 'alr',
+  alert: 'alt',
+  delivery: 'dlv',
 }
 
 function nowhere(stand: ApiStand): Ids {

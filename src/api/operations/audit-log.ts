@@ -11,13 +11,12 @@ import { isUuid, parseId, type Uuid } from '../../kernel/index.ts'
 import type { EventFilter } from '../../tenancy/index.ts'
 import type { ApiDeps } from '../deps.ts'
 import { type Caller, operation } from '../operation.ts'
-import { badCursor, idOf, notFound, scopeOf } from '../scope.ts'
+import { idOf, instantOf, notFound, numberCursor, numberedPage, scopeOf } from '../scope.ts'
 import { auditEventView } from '../views.ts'
 
-const SEQ = /^[1-9]\d{0,17}$/
 const EXPORT_PAGE = 1_000
 
-const OBJECTS = ['org', 'prj', 'key', 'usr', 'inv', 'bud', 'rl'] as const
+const OBJECTS = ['org', 'prj', 'key', 'usr', 'inv', 'bud', 'rl', 'whk', 'alr'] as const
 
 function objectOf(text: string): Uuid {
   for (const prefix of OBJECTS) {
@@ -29,8 +28,6 @@ function objectOf(text: string): Uuid {
 }
 
 type Asked = Omit<z.output<typeof auditExportQuery>, 'format'>
-
-const instant = (text: string | undefined): number | null => (text === undefined ? null : Date.parse(text))
 
 function actorIdOf({ key, person }: Asked): Uuid | null {
   if (key !== undefined) return idOf('key', key)
@@ -49,8 +46,8 @@ async function filterOf(
     actorId: actorIdOf(asked),
     action: asked.action ?? null,
     objectId: asked.object === undefined ? null : objectOf(asked.object),
-    sinceMs: instant(asked.since),
-    untilMs: instant(asked.until),
+    sinceMs: instantOf(asked.since),
+    untilMs: instantOf(asked.until),
   }
 }
 
@@ -68,12 +65,10 @@ export const listAuditEvents = operation({
   faults: ['not_found'],
   async run({ deps, caller, query }) {
     const { limit, cursor, ...asked } = query
-    if (cursor !== undefined && !SEQ.test(cursor)) throw badCursor()
+    const before = numberCursor(cursor)
     const filter = await filterOf(deps, caller, asked)
-    const before = cursor === undefined ? null : BigInt(cursor)
     const events = await deps.tenancy.listEvents({ ...filter, before, limit: limit + 1 })
-    const data = events.slice(0, limit).map(auditEventView)
-    return { data, next_cursor: events.length > limit ? (data.at(-1)?.id ?? null) : null }
+    return numberedPage(events, limit, auditEventView)
   },
 })
 

@@ -1,8 +1,18 @@
 import type { Operation } from '../operation.ts'
+import {
+  changeAlertRule,
+  createAlertRule,
+  endAlertRule,
+  getAlertRule,
+  listAlertRules,
+} from './alert-rules.ts'
+import { acknowledgeAlert, getAlert, listAlerts } from './alerts.ts'
 import { getAudit } from './audit.ts'
 import { exportAuditEvents, listAuditEvents } from './audit-log.ts'
 import { changeBudget, createBudget, endBudget, getBudget, listBudgets } from './budgets.ts'
 import { createGrant } from './create-grant.ts'
+import { getDelivery, listDeliveries, replayDelivery, replayFailed } from './deliveries.ts'
+import { listEvents } from './events.ts'
 import { getBalances } from './get-balances.ts'
 import { getReceipt } from './get-receipt.ts'
 import { getLive, getReady } from './health.ts'
@@ -41,6 +51,15 @@ import {
   listRateLimits,
 } from './rate-limits.ts'
 import { createRun, getRun, listRuns } from './runs.ts'
+import {
+  changeWebhook,
+  createWebhook,
+  endWebhook,
+  getWebhook,
+  listWebhooks,
+  rotateWebhook,
+  testWebhook,
+} from './webhooks.ts'
 
 /** Everything the API can do. What is not here is neither served nor described. */
 export const OPERATIONS: readonly Operation[] = [
@@ -94,6 +113,26 @@ export const OPERATIONS: readonly Operation[] = [
   putOperator,
   removeOperator,
   createOperatorLink,
+  listEvents,
+  listAlerts,
+  getAlert,
+  acknowledgeAlert,
+  listAlertRules,
+  createAlertRule,
+  getAlertRule,
+  changeAlertRule,
+  endAlertRule,
+  listWebhooks,
+  createWebhook,
+  getWebhook,
+  changeWebhook,
+  endWebhook,
+  rotateWebhook,
+  testWebhook,
+  replayFailed,
+  listDeliveries,
+  getDelivery,
+  replayDelivery,
   listAuditEvents,
   exportAuditEvents,
   getAudit,

@@ -20,6 +20,7 @@ const NAMES = [
   'oidc-client-id',
   'oidc-client-secret',
   'trusted-proxies',
+  'webhook-private-targets',
   'processes',
   'log-level',
 ] as const
@@ -45,6 +46,8 @@ const EXPLAIN = {
   'oidc-client-secret': 'as it was given by the provider (FORGE_OIDC_CLIENT_SECRET)',
   'trusted-proxies':
     'networks whose x-forwarded-for is believed, separated by commas (FORGE_TRUSTED_PROXIES)',
+  'webhook-private-targets':
+    'true: webhooks may go to loopback and private networks (FORGE_WEBHOOK_PRIVATE_TARGETS)',
   processes: 'gateway processes on one port (FORGE_PROCESSES)',
   'log-level': 'fatal, error, warn, info, debug, trace or silent (FORGE_LOG_LEVEL)',
 } satisfies Record<(typeof NAMES)[number], string>

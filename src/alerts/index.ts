@@ -1,0 +1,5 @@
+export { type AlertBook, type AlertQuery, alertFacts, createAlertBook } from './alerts.ts'
+export { createEvaluator, type Evaluator } from './evaluate.ts'
+export type { Alert, Rule, RuleSettings, RuleTerms } from './records.ts'
+export { createRuleBook, type RuleBook, type RuleChange } from './rules.ts'
+export { createUsageFollower } from './usage.ts'

@@ -1,0 +1,5 @@
+export { createFeed, type Feed, type Follower } from './feed.ts'
+export { createPublish, type NewEvent, type OnEvents, type Publish, type StoredEvent } from './publish.ts'
+export type { SettledReceipt } from './sources.ts'
+export { createEventStore, type EventQuery, type EventRecord, type EventStore } from './store.ts'
+export { startTurns, type Turns } from './turns.ts'

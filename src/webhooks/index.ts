@@ -1,0 +1,7 @@
+export { type AddressRules, checkTarget } from './addresses.ts'
+export { createDeliverer, type Deliverer } from './deliverer.ts'
+export { createEndpointBook, type Endpoint, type EndpointBook, type EndpointTerms } from './endpoints.ts'
+export { type Attempt, createDeliveryLog, type Delivery, type DeliveryLog } from './log.ts'
+export { createQueue, createQueueing, queueMails, webhookFollower } from './queue.ts'
+export { createSecretBook, type SecretBook } from './secrets.ts'
+export { createSender, type Sender, type SenderOptions } from './sender.ts'

@@ -1,0 +1,229 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
+import { type TestContext, test } from 'node:test'
+import { buildApp } from '../../src/app.ts'
+import { formatId, silentLog } from '../../src/kernel/index.ts'
+import { startApi } from '../api-stand.ts'
+import { OPERATOR_TOKEN, startForge, testConfig } from '../forge.ts'
+import { receiver, until } from './stand.ts'
+
+/** As much SMTP as a message needs. The first `refusals` are told to come again. */
+async function smtpServer(t: TestContext, refusals = 0) {
+  const messages: string[] = []
+  let refused = 0
+  const server = createServer((socket) => {
+    let data = false
+    let text = ''
+    socket.setEncoding('utf8')
+    socket.on('error', () => {})
+    const say = (line: string): void => void socket.write(`${line}\r\n`)
+    say('220 stand.test ESMTP')
+    socket.on('data', (chunk: string) => {
+      text += chunk
+      for (;;) {
+        const end = data ? text.indexOf('\r\n.\r\n') : text.indexOf('\r\n')
+        if (end === -1) return
+        const piece = text.slice(0, end)
+        text = text.slice(end + (data ? 5 : 2))
+        if (data) {
+          messages.push(piece)
+          data = false
+          say('250 taken')
+        } else if (/^DATA/i.test(piece)) {
+          data = true
+          say('354 go on')
+        } else if (/^RCPT/i.test(piece) && refused < refusals) {
+          refused++
+          say('451 try later')
+        } else say(/^QUIT/i.test(piece) ? '221 bye' : '250 ok')
+      }
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => server.close())
+  return {
+    url: `smtp://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    messages,
+    refused: () => refused,
+  }
+}
+
+/** The words of a mail, whatever they were wrapped in for their way. */
+function words(message: string): string {
+  const [head = '', ...body] = message.split('\r\n\r\n')
+  const text = body.join('\r\n\r\n')
+  if (/base64/i.test(head)) return Buffer.from(text, 'base64').toString()
+  const bytes = text
+    .replace(/=\r\n/g, '')
+    .replace(/=([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+  return Buffer.from(bytes, 'latin1').toString()
+}
+
+test('an alert reaches a mailbox in its language, also when the mail server was busy first', async (t) => {
+  const smtp = await smtpServer(t, 1)
+  const forge = await startForge(t, { config: testConfig({ m: { ordinary: [''] } }) })
+  const a = await forge.account({ grants: { rmb: '3' } })
+  const second = await buildApp({
+    databaseUrl: forge.databaseUrl,
+    role: 'forge_app',
+    configPath: null,
+    env: {},
+    operatorToken: OPERATOR_TOKEN,
+    masterKey: 'the master key of tests',
+    mail: { smtpUrl: smtp.url, from: 'forge@stand.test' },
+    publicUrl: null,
+    sandboxUrl: () => `${forge.sandbox.url}/v1`,
+    log: silentLog,
+    version: 't',
+  })
+  // Only the one with a mail server is left to send.
+  await forge.app.close(1_000)
+  t.after(() => second.close(1_000))
+  const { port } = await second.api.listen({ host: '127.0.0.1', port: 0 })
+  const made = await fetch(`http://127.0.0.1:${port}/api/v1/alert-rules`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${OPERATOR_TOKEN}`, 'content-type': 'application/json' },
+    body: JSON.stringify({
+      organization: formatId('org', a.orgId),
+      kind: 'balance',
+      parameters: { bucket: 'rmb', below: '5' },
+      emails: ['owner@stand.test'],
+      language: 'zh',
+    }),
+  })
+  assert.equal(made.status, 201)
+  await forge.owner.query(`update events.progress set at = '-infinity' where worker = 'alerts'`)
+  await until('the refusal', () => smtp.refused() === 1, 20_000)
+  const [message = ''] = await until(
+    'the mail',
+    () => (smtp.messages.length > 0 ? smtp.messages : null),
+    20_000,
+  )
+  assert.match(message, /^To: owner@stand\.test$/m)
+  assert.match(words(message), /可用金额为 3 CNY，低于 5 CNY/)
+  const log = await forge.owner.query('select error from webhooks.attempt order by n')
+  assert.deepEqual(log, [{ error: 'mail_failed' }, { error: null }])
+})
+
+test('an address of ours is refused by the API unless the operator allowed it, and a key may not ask', async (t) => {
+  const closed = await startApi(t, {})
+  const a = await closed.customer('Alpha')
+  const types = ['key.revoked']
+  const make = async (url: string, token?: string) =>
+    await closed.call('POST', '/api/v1/webhooks', {
+      body: { organization: a.org, url, types },
+      ...(token === undefined ? {} : { token }),
+    })
+  for (const url of [
+    'http://10.0.0.1/',
+    'https://169.254.169.254/',
+    'https://[64:ff9b::a9fe:a9fe]/',
+    'nonsense',
+  ]) {
+    const refused = await make(url)
+    assert.equal(refused.status, 400, url)
+    assert.equal(refused.json.code, 'url_not_allowed')
+    assert.ok(!refused.text.includes(url), 'the address is not told back')
+  }
+  assert.equal((await make('https://example.com/', a.key)).status, 403)
+  const made = await make('http://127.0.0.1:9/hook?token=canary')
+  assert.equal(made.status, 201)
+  const { id, secret } = made.json
+  for (const path of ['', `/${id}`, `/${id}/deliveries`]) {
+    const { text, status } = await closed.call('GET', `/api/v1/webhooks${path}`)
+    assert.equal(status, 200)
+    assert.ok(!text.includes(secret))
+  }
+  const log = await closed.call('GET', `/api/v1/audit?object=${id}`)
+  assert.equal(log.json.data[0].action, 'webhook.create')
+  assert.ok(!log.text.includes('canary') && !log.text.includes(secret))
+})
+
+test('a repeat with one Idempotency-Key makes one webhook and does not show its secret again', async (t) => {
+  const stand = await startApi(t)
+  const { org } = await stand.customer('Alpha')
+  const body = { organization: org, url: 'http://127.0.0.1:9/', types: ['key.revoked'] }
+  const make = () => stand.call('POST', '/api/v1/webhooks', { body, headers: { 'idempotency-key': 'k-1' } })
+  const first = await make()
+  assert.equal(first.status, 201)
+  const again = await make()
+  assert.equal(again.json.code, 'conflict')
+  assert.ok(!again.text.includes(first.json.secret))
+  assert.equal((await stand.call('GET', '/api/v1/webhooks')).json.data.length, 1)
+})
+
+test('what concerns another organization is not to be found, named or tested', async (t) => {
+  const stand = await startApi(t)
+  const [a, b] = [await stand.customer('Alpha'), await stand.customer('Beta')]
+  const rule = (parameters: object) =>
+    stand.call('POST', '/api/v1/alert-rules', { body: { organization: a.org, kind: 'spend', parameters } })
+  const base = { bucket: 'credit', amount: '1' }
+  for (const [scope, scope_id] of [
+    ['key', b.keyId],
+    ['project', b.project],
+    ['organization', b.org],
+  ])
+    assert.equal((await rule({ ...base, scope, scope_id })).status, 404, scope)
+  assert.equal((await rule({ ...base, scope: 'key', scope_id: a.keyId })).status, 201)
+  assert.equal((await rule({ ...base, bucket: 'gold' })).status, 400)
+  const wrong = await rule({ ...base, amount: '-1' })
+  assert.equal(wrong.status, 400)
+  assert.match(wrong.json.errors[0].field, /amount/)
+  const hook = await stand.call('POST', '/api/v1/webhooks', {
+    body: { organization: a.org, project: b.project, url: 'https://example.com/', types: ['key.revoked'] },
+  })
+  assert.equal(hook.status, 404)
+})
+
+test('ten thousand deliveries that wait do not slow requests', async (t) => {
+  const forge = await startForge(t, { config: testConfig({ m: { ordinary: [''] } }) })
+  const a = await forge.account()
+  const hanging = await receiver(t, () => {})
+  const well = await receiver(t)
+  const ask = async (count: number): Promise<number[]> => {
+    const times: number[] = []
+    for (let i = 0; i < count; i++) {
+      const begun = performance.now()
+      const answer = await forge.chat(a.key, { model: 'm' })
+      await answer.text()
+      assert.equal(answer.status, 200)
+      times.push(performance.now() - begun)
+    }
+    return times.toSorted((x, y) => x - y)
+  }
+  const median = (sorted: readonly number[]): number => sorted[sorted.length >> 1] ?? 0
+  for (let i = 0; i < 5; i++) {
+    const made = await fetch(`${forge.url}/api/v1/webhooks`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${OPERATOR_TOKEN}`, 'content-type': 'application/json' },
+      body: JSON.stringify({
+        organization: formatId('org', a.orgId),
+        url: i === 0 ? well.url : hanging.url,
+        types: ['grant.added'],
+      }),
+    })
+    assert.equal(made.status, 201)
+  }
+  await ask(20)
+  const before = median(await ask(40))
+  await forge.owner.query(
+    `with w as (select org_id, id from webhooks.endpoint where org_id = $1),
+      e as (insert into events.event (org_id, id, type, at, payload)
+        select $1, gen_random_uuid(), 'grant.added', clock_timestamp(), '{}' from generate_series(1, 2000) returning org_id, id)
+     insert into webhooks.delivery (org_id, event_id, endpoint_id, next_at)
+       select e.org_id, e.id, w.id, clock_timestamp() from e cross join w`,
+    [a.orgId],
+  )
+  const begun = performance.now()
+  const { n } = await forge.owner.one<{ n: number }>('select count(*)::int as n from webhooks.delivery')
+  assert.ok(n >= 10_000)
+  const during = median(await ask(40))
+  const rate = (well.received.length / (performance.now() - begun)) * 1000
+  assert.equal(hanging.received.length <= 16, true, 'no more are under way than there is room for')
+  t.diagnostic(`${Math.round(rate)} deliveries a second meanwhile to the receiver that answers`)
+  t.diagnostic(`median before ${before.toFixed(1)} ms, with 10,000 waiting ${during.toFixed(1)} ms`)
+  // Not a measurement: a request that waited for deliveries would wait for seconds.
+  assert.ok(during < Math.max(before * 5, 250), `${before} ms became ${during} ms`)
+})
