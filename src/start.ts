@@ -343,7 +343,8 @@ export async function start(config: Config, io: StartIo, main: string): Promise<
       demoKey,
       model: askedInGreeting(model),
       sandboxed: running !== null,
-      operatorLink: `${url}/operator/${operatorCode}`,
+      // Its form must come from the address that people use.
+      operatorLink: `${config.publicUrl ?? url}/operator/${operatorCode}`,
     })
     return { url, stop: () => stack.close() }
   } catch (thrown) {

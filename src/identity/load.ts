@@ -1,8 +1,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 
 /**
- * The library piece by piece, leaves first: loaded at once it would hold up everything else in this process for a third of
- * a second, streams of the gateway included.
+ * The library piece by piece, leaves first: loaded at once it would hold up everything else in this process for half a
+ * second, streams of the gateway included.
  */
 const PIECES: ReadonlyArray<() => Promise<unknown>> = [
   () => import('better-auth/crypto'),
