@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { lookup } from 'node:dns'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { verifyWebhook } from '../../src/client/index.ts'
@@ -34,7 +35,13 @@ async function startStand(t: TestContext, log: Log = silentLog) {
   const endpoints = createEndpointBook({ database: app, secrets, publish, ids, clock })
   const queue = createQueue(app)
   const mailer = createMailer({ smtpUrl: null, from: 'forge@stand.test', log })
-  const sender = createSender({ rules: { privateTargets: true }, clock, version: 't', timeoutMs: 800 })
+  const sender = createSender({
+    rules: { privateTargets: true },
+    clock,
+    version: 't',
+    timeoutMs: 800,
+    lookup,
+  })
   t.after(() => sender.close())
   const deliverer = (over: { sender?: Pick<Sender, 'send'>; onRoom?: () => void } = {}) =>
     createDeliverer({
@@ -219,7 +226,7 @@ function createDelivererThatNeverNotes(stand: Stand) {
     database: { ...stand.app, tx: () => Promise.reject(new Error('the process is dead')) },
     queue: createQueue(stand.app),
     secrets: stand.secrets,
-    sender: createSender({ rules: { privateTargets: true }, clock: stand.clock, version: 't' }),
+    sender: createSender({ rules: { privateTargets: true }, clock: stand.clock, version: 't', lookup }),
     mailer: { send: async () => ({ ok: false, reason: 'unconfigured' }) },
     publish: stand.publish,
     clock: stand.clock,
