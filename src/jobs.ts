@@ -15,8 +15,8 @@ import {
   createQueueing,
   createSecretBook,
   createSender,
+  lookupFor,
   queueMails,
-  type SenderOptions,
   webhookFollower,
 } from './webhooks/index.ts'
 
@@ -34,8 +34,6 @@ export interface JobOptions {
   readonly random: () => number
   readonly log: Log
   readonly version: string
-  /** For tests. */
-  readonly lookup?: SenderOptions['lookup']
 }
 
 export interface Jobs {
@@ -50,7 +48,8 @@ const DELIVER_EVERY_MS = 1_000
 const EVALUATE_EVERY_MS = 10_000
 
 export function startJobs(options: JobOptions): Jobs {
-  const { database, clock, ids, log, rules, lookup } = options
+  const { database, clock, ids, log, rules } = options
+  const lookup = lookupFor(rules)
   const wake = (): void => deliveries.wake()
   const publish = createPublish([createQueueing(clock.nowMs)])
   const feed = createFeed({
@@ -59,7 +58,7 @@ export function startJobs(options: JobOptions): Jobs {
     followers: [webhookFollower, createUsageFollower(clock.nowMs)],
   })
   const secrets = createSecretBook({ ...options, database })
-  const sender = createSender(options)
+  const sender = createSender({ ...options, lookup })
   const deliverer = createDeliverer({
     ...options,
     queue: createQueue(database),

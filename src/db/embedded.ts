@@ -244,7 +244,7 @@ function settings(context: Context): Readonly<Record<string, string>> {
     unix_socket_directories: paths.socketDir,
     unix_socket_permissions: '0700',
     cluster_name: paths.clusterName,
-    max_connections: '100',
+    max_connections: '400',
     shared_buffers: durable ? '256MB' : '64MB',
     fsync: durable ? 'on' : 'off',
     full_page_writes: durable ? 'on' : 'off',

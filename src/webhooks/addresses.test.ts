@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict'
+import { createSocket } from 'node:dgram'
+import { lookup as systemLookup } from 'node:dns'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { type AddressInfo, isIP, type LookupFunction } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { systemClock } from '../kernel/index.ts'
 import { checkTarget, guardedLookup, mayConnect, targetOf } from './addresses.ts'
+import { networkLookup } from './resolver.ts'
 import { createSender } from './sender.ts'
 
 const CLOSED = { privateTargets: false }
@@ -147,7 +150,7 @@ test('a redirect to the secret service is not followed', async (t) => {
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.after(() => server.close())
-  const sender = createSender({ rules: OPEN, clock: systemClock, version: 't' })
+  const sender = createSender({ rules: OPEN, clock: systemClock, version: 't', lookup: resolver({}) })
   t.after(() => sender.close())
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
   assert.equal((await sender.send({ url, body: '{}', headers: HEADERS })).error, 'redirect_not_followed')
@@ -186,4 +189,69 @@ test('a name that leads nowhere yet may be registered, one that has a bad addres
       resolve()
     })
   })
+})
+
+/** A name server that answers each question for an IPv4 address with the next of these, or says nothing. */
+async function nameServer(t: TestContext, answers: readonly string[]) {
+  const socket = createSocket('udp4')
+  let n = 0
+  socket.on('message', (question, from) => {
+    const end = question.indexOf(0, 12) + 5
+    const type = question.readUInt16BE(end - 4)
+    if (answers.length === 0) return
+    const address = type === 1 ? (answers[Math.min(n++, answers.length - 1)] ?? '') : ''
+    const head = Buffer.from([0x81, 0x80, 0, 1, 0, address === '' ? 0 : 1, 0, 0, 0, 0])
+    const body = Buffer.from([
+      0xc0,
+      12,
+      0,
+      1,
+      0,
+      1,
+      0,
+      0,
+      0,
+      0,
+      0,
+      4,
+      ...address.split('.').map((part) => Number.parseInt(part, 10)),
+    ])
+    const answer = [
+      question.subarray(0, 2),
+      head,
+      question.subarray(12, end),
+      ...(address === '' ? [] : [body]),
+    ]
+    socket.send(Buffer.concat(answer), from.port, from.address)
+  })
+  socket.bind(0, '127.0.0.1')
+  await once(socket, 'listening')
+  t.after(() => socket.close())
+  return `127.0.0.1:${socket.address().port}`
+}
+
+test('a name server that turns from a public address to ours after the check reaches nothing', async (t) => {
+  const service = await secretService(t)
+  const lookup = networkLookup([await nameServer(t, ['93.184.216.34', '127.0.0.1'])])
+  const url = `https://flip.example.test:${service.port}/`
+  assert.ok((await checkTarget(url, CLOSED, lookup)) instanceof URL)
+  assert.equal(typeof (await checkTarget(url, CLOSED, lookup)), 'string', 'asked again it is refused')
+  const sender = createSender({ rules: CLOSED, clock: systemClock, version: 't', lookup, timeoutMs: 2_000 })
+  t.after(() => sender.close())
+  assert.equal((await sender.send({ url, body: '{}', headers: HEADERS })).error, 'address_not_allowed')
+  assert.equal(service.connections(), 0)
+})
+
+test('a name server that keeps silent holds no thread of the system resolver', async (t) => {
+  const silent = networkLookup([await nameServer(t, [])])
+  const waiting = Array.from({ length: 20 }, (_, i) =>
+    checkTarget(`https://n${i}.example.test/`, CLOSED, silent),
+  )
+  const begun = performance.now()
+  await new Promise<void>((resolve, reject) => {
+    systemLookup('localhost', (error) => (error === null ? resolve() : reject(error)))
+  })
+  assert.ok(performance.now() - begun < 1_000)
+  for (const checked of await Promise.all(waiting))
+    assert.ok(checked instanceof URL, 'a name may lead somewhere later')
 })

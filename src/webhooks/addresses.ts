@@ -1,4 +1,3 @@
-import { lookup as systemLookup } from 'node:dns'
 import { BlockList, isIP, type LookupFunction } from 'node:net'
 
 /**
@@ -117,7 +116,7 @@ export function targetOf(text: string, rules: AddressRules): URL | string {
 export async function checkTarget(
   text: string,
   rules: AddressRules,
-  lookup?: LookupFunction,
+  lookup: LookupFunction,
 ): Promise<URL | string> {
   const url = targetOf(text, rules)
   if (typeof url === 'string' || literalOf(url) !== null) return url
@@ -139,7 +138,7 @@ export class AddressRefused extends Error {
  * that answers otherwise a moment later changes nothing. One bad address among good ones refuses the name: which of
  * them is taken is not ours to say.
  */
-export function guardedLookup(rules: AddressRules, lookup: LookupFunction = systemLookup): LookupFunction {
+export function guardedLookup(rules: AddressRules, lookup: LookupFunction): LookupFunction {
   return (hostname, options, callback) => {
     lookup(hostname, { ...options, all: true }, (error, found) => {
       if (error !== null) {

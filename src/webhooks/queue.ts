@@ -119,13 +119,18 @@ function dueOf(row: DueRow): Due {
   }
 }
 
-// One look at the index for each endpoint: thousands that wait for one receiver are not in the way of another's.
+// One look at the index for each endpoint: thousands that wait for one receiver are not in the way of another's. Those that
+// do well come first and those that fail get one place each, or a few that hang would keep everybody else waiting.
 const TAKE_SQL = `with due as (
-    select d.org_id, d.id from webhooks.endpoint w
+    select d.org_id, d.id from (
+      select e.id, case when e.failing_since is null then $3::int else 1 end as room from webhooks.endpoint e
+      where e.state = 'active' and e.id <> all($4::uuid[]) and exists (select from webhooks.delivery p
+        where p.endpoint_id = e.id and p.state = 'pending' and p.next_at <= $1)
+      order by e.failing_since is not null, random() limit $2) w
     cross join lateral (select d.org_id, d.id, d.next_at from webhooks.delivery d
       where d.endpoint_id = w.id and d.state = 'pending' and d.next_at <= $1
-      order by d.next_at limit $3 for no key update skip locked) d
-    where w.state = 'active' and w.id <> all($4::uuid[]) limit $2)
+      order by d.next_at limit w.room for no key update skip locked) d
+    limit $2)
   update webhooks.delivery d set next_at = $5 from due, webhooks.endpoint w, events.event e
     where d.org_id = due.org_id and d.id = due.id and w.org_id = d.org_id and w.id = d.endpoint_id
       and e.org_id = d.org_id and e.id = d.event_id

@@ -31,8 +31,7 @@ export interface SenderOptions {
   readonly rules: AddressRules
   readonly clock: Clock
   readonly version: string
-  /** For tests; the resolver of the system when left out. */
-  readonly lookup?: LookupFunction | undefined
+  readonly lookup: LookupFunction
   readonly timeoutMs?: number
 }
 
