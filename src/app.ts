@@ -29,9 +29,17 @@ export interface App {
   close(patienceMs: number): Promise<void>
 }
 
+/** JSON leaves these as they are, and a terminal may take them for commands. */
+function plainLine(line: string): string {
+  return line.replace(
+    /[\u007f-\u009f\u2028\u2029]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+}
+
 export function createLog(level: string): Log {
   return pino(
-    { level, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, hooks: { streamWrite: plainLine } },
     pino.destination({ fd: 2, sync: false }),
   ) as Log
 }
