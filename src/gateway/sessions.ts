@@ -16,6 +16,8 @@ function headerText(req: IncomingMessage, name: string): string | undefined {
   return Array.isArray(value) ? value[0] : value
 }
 
+const SESSION_TAIL = 120
+
 /** Claude Code writes JSON with a session id into the user id. */
 function metadataSession(body: JsonObject): string | undefined {
   const metadata = body['metadata']
@@ -26,7 +28,8 @@ function metadataSession(body: JsonObject): string | undefined {
     const session = parsed.value['session_id']
     return typeof session === 'string' ? session : undefined
   }
-  return /_session_([\w-]+)$/.exec(userId)?.[1]
+  // Its end alone: in a long text every beginning of one would be read on to the end.
+  return /_session_([\w-]{1,100})$/.exec(userId.slice(-SESSION_TAIL))?.[1]
 }
 
 const SOURCES: readonly Source[] = [

@@ -33,7 +33,7 @@ export function formatOf(channel: ChannelProtocol, operation: Operation): Protoc
 }
 
 /** Base URLs are written with or without the version that the format's own paths begin with. */
-const VERSIONED = /^\/(v\d+\w*)\//
+const VERSIONED = /^\/(v\d\w*)\//
 
 /** @returns base path and call path joined, a version they both name said once */
 export function joinPaths(basePath: string, callPath: string): string {

@@ -14,6 +14,7 @@ import {
   wordFlow,
   wordsAsked,
 } from './wording.ts'
+import { withoutWrapping } from './wrapping.ts'
 
 /** One message, or one item, of a prompt. */
 export interface Turn {
@@ -189,20 +190,17 @@ export function reasoningAbout(messages: readonly Turn[]): string {
   return reasoningText(hasCjk(asked) ? 'zh' : 'en', asked)
 }
 
-/** What agents put around a person's words: `<system-reminder>…`, `<environment_context>…`, `<system>…`. */
-const WRAPPED = /<([a-z][\w-]*)>[\s\S]*?<\/\1>/g
-
 /** The words of a person in a message; all of it where there is nothing but wrapping. */
 function wordsIn({ text }: Turn): string {
   const said = takeMarkers(text).text
-  const words = said.includes('</') ? said.replace(WRAPPED, ' ').trim() : said
+  const words = said.includes('</') ? withoutWrapping(said, ' ').trim() : said
   return words === '' ? said : words
 }
 
 /** The last message in which a person speaks; -1 when none does. */
 function askedIndex(messages: readonly Turn[]): number {
   const bySaid = messages.findLastIndex(
-    ({ role, text }) => role === 'user' && text.replace(WRAPPED, '').trim() !== '',
+    ({ role, text }) => role === 'user' && withoutWrapping(text, '').trim() !== '',
   )
   return bySaid === -1 ? messages.findLastIndex(({ role }) => role === 'user') : bySaid
 }

@@ -128,7 +128,7 @@ export function parseSwitches(lists: readonly string[]): ParsedSwitches {
   return { ok: true, switches: none ? NO_SWITCHES : { none, flags, counts, texts, usage } }
 }
 
-const MARKER = /\[\[\s*sandbox\s*:([^\]]*)\]\]/gi
+const MARKER = /\[\[\s{0,9}sandbox\s{0,9}:([^[\]]*)\]\]/gi
 
 /** Takes the `[[sandbox: …]]` markers out of a message. */
 export function takeMarkers(text: string): { readonly text: string; readonly lists: readonly string[] } {

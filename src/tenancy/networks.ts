@@ -17,7 +17,7 @@ const MAPPED_HEX = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/i
 /** One spelling for an address: no zone, no port, IPv4 also where it came mapped into IPv6. Null when it is none. */
 export function plainAddress(text: string): string | null {
   const trimmed = text.trim()
-  const bare = (/^\[([^\]]+)\](?::\d+)?$/.exec(trimmed)?.[1] ?? trimmed).replace(/%.*$/, '')
+  const bare = (/^\[([^\]]+)\](?::\d+)?$/.exec(trimmed)?.[1] ?? trimmed).replace(/%.*/s, '')
   const ported = /^(\d{1,3}(?:\.\d{1,3}){3}):\d{1,5}$/.exec(bare)?.[1] ?? bare
   if (isIP(ported) === 0) return null
   const hex = MAPPED_HEX.exec(ported)
