@@ -68,6 +68,8 @@ export type StoredRow = Record<string, unknown> & {
 
 interface Row extends StoredRow {
   readonly stored: boolean
+  /** Its day is over, and it was not deleted yet. */
+  readonly expired: boolean
   readonly alive: boolean
   /** Its receipt is written, and it began long ago: the answer should have been kept by now. */
   readonly long_ended: boolean | null
@@ -79,6 +81,7 @@ const CLAIM_SQL = `insert into gateway.idempotency (org_id, project_id, key_sha2
   values ($1, $2, $3, $4, $5, $6) on conflict do nothing returning request_id`
 
 const READ_SQL = `select i.request_id, i.body_sha256, i.status, i.headers, i.answer, i.stored_at is not null as stored,
+    i.created_at < clock_timestamp() - interval '24 hours' as expired,
     p.beat_at > clock_timestamp() - interval '15 seconds' as alive, r.status as receipt_status, r.charge,
     r.created_at < clock_timestamp() - interval '60 seconds' as long_ended
   from gateway.idempotency i
@@ -165,6 +168,10 @@ class DatabaseIdempotency implements Idempotency {
     const place = [claim.orgId, claim.projectId, claim.keyHash]
     const row = await this.database.maybeOne<Row>(READ_SQL, place)
     if (row === null) return 'again'
+    if (row.expired) {
+      await this.database.query(RELEASE_SQL, [...place, row.request_id])
+      return 'again'
+    }
     if (!row.body_sha256.equals(bodyHash)) return { kind: 'refused', fault: reused }
     const answer = readAnswer(row)
     if (answer !== null) return { kind: 'replay', answer }

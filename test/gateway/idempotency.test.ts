@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { buildApp } from '../../src/app.ts'
-import { silentLog } from '../../src/kernel/index.ts'
+import { formatId, silentLog } from '../../src/kernel/index.ts'
 import { testDatabase } from '../database.ts'
 import { type Account, type Forge, INSTALLATION, OPERATOR_TOKEN, startForge, testConfig } from '../forge.ts'
 import { bodyOf, chargeNano, eventually } from './ask.ts'
@@ -167,6 +167,84 @@ test('one Idempotency-Key is one outcome', async (t) => {
     await forge.settled()
     const again = await forge.owner.query('select 1 from gateway.idempotency where stored_at is null')
     assert.deepEqual(again, [])
+  })
+
+  await t.test('A42: two organizations with one key and one body share nothing', async () => {
+    const stranger = await forge.account()
+    const body = bodyOf({ model: 'm', text: 'the same of both' })
+    const calls = forge.sandbox.requests.count
+    const told = []
+    for (const who of [account, stranger, account, stranger]) {
+      const response = await send(forge, who, 'shared-name', body)
+      told.push({
+        id: response.headers.get('x-request-id'),
+        replayed: response.headers.get('x-tf-replayed'),
+        text: await response.text(),
+      })
+    }
+    const [mine, theirs, mineAgain, theirsAgain] = told
+    assert.deepEqual(
+      told.map(({ replayed }) => replayed),
+      [null, null, 'true', 'true'],
+    )
+    assert.notEqual(mine?.id, theirs?.id)
+    assert.deepEqual([mineAgain?.id, mineAgain?.text], [mine?.id, mine?.text])
+    assert.deepEqual([theirsAgain?.id, theirsAgain?.text], [theirs?.id, theirs?.text])
+    assert.ok(!theirs?.text.includes(mine?.id ?? '-') && !mine?.text.includes(theirs?.id ?? '-'))
+    assert.equal(forge.sandbox.requests.count, calls + 2)
+    await forge.settled()
+    for (const [who, id] of [
+      [account, mine?.id],
+      [stranger, theirs?.id],
+    ] as const) {
+      const { organization } = await forge.receipt(id ?? null)
+      assert.equal(organization.id, formatId('org', who.orgId))
+    }
+  })
+
+  await t.test(
+    'one byte more is another body, and the same body on another path is another request',
+    async () => {
+      const text = JSON.stringify(bodyOf({ model: 'm', text: 'bytes' }))
+      const post = (path: string, bytes: string): Promise<Response> =>
+        fetch(`${forge.url}${path}`, {
+          method: 'POST',
+          headers: { authorization: `Bearer ${account.key}`, 'idempotency-key': 'bytes' },
+          body: bytes,
+        })
+      const told: boolean[] = []
+      for (const [path, bytes] of [
+        ['/v1/chat/completions', text],
+        ['/v1/chat/completions', `${text} `],
+        ['/v1/chat/completions?a', text],
+        ['/v1/messages', text],
+        ['/v1/chat/completions', text],
+      ] as const) {
+        const response = await post(path, bytes)
+        // Its status is the format's own: Anthropic's has no 422.
+        const refused = (await response.text()).includes('idempotency_key_reused')
+        assert.equal(response.status === 200, !refused, path)
+        told.push(refused)
+      }
+      assert.deepEqual(told, [false, true, true, true, false])
+    },
+  )
+
+  await t.test('after a day the key is free, also where it was not deleted yet', async () => {
+    const body = bodyOf({ model: 'm', text: 'a day' })
+    const first = await send(forge, account, 'daily', body)
+    await first.text()
+    await forge.owner.query(
+      `update gateway.idempotency set created_at = created_at - interval '25 hours' where project_id = $1`,
+      [account.projectId],
+    )
+    const other = await send(forge, account, 'daily', { ...body, temperature: 0.5 })
+    await other.text()
+    assert.deepEqual([other.status, other.headers.get('x-tf-replayed')], [200, null])
+    assert.notEqual(other.headers.get('x-request-id'), first.headers.get('x-request-id'))
+    const again = await send(forge, account, 'daily', { ...body, temperature: 0.5 })
+    await again.text()
+    assert.equal(again.headers.get('x-request-id'), other.headers.get('x-request-id'))
   })
 
   await t.test('keys of another project or organization are other keys', async () => {
