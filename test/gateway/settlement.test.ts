@@ -297,6 +297,18 @@ test('settlement matrix: each row charges what it says, in a stream and whole', 
     },
   )
 
+  await t.test('a retry that gets a stored answer: nothing, the first has paid', async () => {
+    await forge.app.tenancy.changeProject(account.projectId, { replayUnkeyedRetries: true })
+    const sent = { model: 'm', text: 'retried' }
+    const first = await ask(forge, account, { ...sent, headers: { 'x-stainless-retry-count': '0' } })
+    const told = await ask(forge, account, { ...sent, headers: { 'x-stainless-retry-count': '1' } })
+    expectReceipt(first.receipt, 'completed', 'completed_reported')
+    expectReceipt(told.receipt, 'replayed', 'replayed')
+    assert.equal(told.receipt.replay_of, first.receipt.id)
+    assertMoney(told)
+    await forge.app.tenancy.changeProject(account.projectId, { replayUnkeyedRetries: false })
+  })
+
   await t.test('gateway crashed: recovered from the stored hold, the rest released', async () => {
     const stop = new AbortController()
     const asked = { model: 'm', sandbox: 'words=9000, delay=10', body: { ...STREAM, max_tokens: 9_000 } }
