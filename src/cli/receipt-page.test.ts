@@ -34,6 +34,7 @@ const RECEIPT: Receipt = receiptSchema.parse({
   endpoint: 'openai.chat_completions',
   streamed: true,
   idempotency_key: null,
+  replay_of: null,
   requested_model: 'm-one',
   catalog_model: 'm-one',
   served_model: 'm-one-2026',
