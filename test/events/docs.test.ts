@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { pathToFileURL } from 'node:url'
 import { freePort } from '../../scripts/free-port.ts'
 import { signWebhook } from '../../src/client/index.ts'
 import { until } from './stand.ts'
@@ -11,8 +12,14 @@ import { until } from './stand.ts'
 const ROOT = join(import.meta.dirname, '../..')
 
 test('the receiver in docs/webhooks.md takes what is signed, once, and refuses the rest', async (t) => {
-  const [, code = ''] =
+  const [, written = ''] =
     /```js\n([\s\S]+?)```/.exec(readFileSync(join(ROOT, 'docs/webhooks.md'), 'utf8')) ?? []
+  // The name is that of the package when it is installed; test/published shows that it leads here.
+  const code = written.replace(
+    "'tokens-forge/client'",
+    `'${pathToFileURL(join(ROOT, 'src/client/index.ts'))}'`,
+  )
+  assert.notEqual(code, written)
   const secret = `whsec_${randomBytes(32).toString('base64')}`
   const port = await freePort()
   const child = spawn(process.execPath, ['--input-type=module', '--eval', code], {
