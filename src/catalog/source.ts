@@ -2,6 +2,7 @@ import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Database } from '../db/index.ts'
 import { type Clock, errorText, type IdSource, type Log } from '../kernel/index.ts'
+import { recordConfiguration } from './change-log.ts'
 import { type ConfigFault, ConfigFaults, faultAt, faultText } from './fault.ts'
 import type { ForgeConfig } from './forge-config.ts'
 import { parseForgeYaml } from './forge-yaml.ts'
@@ -184,6 +185,7 @@ async function load(options: CatalogOptions, before: CatalogSnapshot | null): Pr
     nowMs: clock.nowMs(),
     onWarning: (warning) => log.warn({ ...warning }, 'not served'),
   })
+  await recordConfiguration(database, ids, snapshot)
   return { ok: true, snapshot }
 }
 
