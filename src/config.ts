@@ -223,10 +223,17 @@ function urlOf({ value, fault }: Reading, flag: Flag, protocols: readonly string
   return new Secret(text)
 }
 
+/** `name <address>`, or an address alone. */
+function isSender(text: string): boolean {
+  const open = text.indexOf('<')
+  const address = open === -1 ? text : text.slice(open + 1, -1)
+  const framed = open === -1 || (text.endsWith('>') && !/[<>\p{Cc}]/u.test(text.slice(0, open)))
+  return framed && /^[^\s<>@]+@[^\s<>@]+$/.test(address)
+}
+
 function mailFromOf({ value, fault }: Reading): string {
   const text = value('mail-from') ?? 'Tokens Forge <tokens-forge@localhost>'
-  if (!/^[^<>\p{Cc}]*<?[^\s<>@]+@[^\s<>@]+>?$/u.test(text))
-    fault('mail-from', 'must be an address, or a name and <an address>')
+  if (!isSender(text)) fault('mail-from', 'must be an address, or a name and <an address>')
   return text
 }
 

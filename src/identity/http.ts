@@ -58,8 +58,17 @@ export function formFields(req: IncomingMessage, text: string): Read {
   return { ok: true, fields: Object.fromEntries(new URLSearchParams(text)) }
 }
 
-const DROPPED =
-  /^(?:connection|content-length|content-encoding|transfer-encoding|expect|host|upgrade|x-forge-.*)$/
+/** Of the connection rather than of the request, or said by us. */
+const DROPPED = new Set([
+  'connection',
+  'content-length',
+  'content-encoding',
+  'transfer-encoding',
+  'expect',
+  'host',
+  'upgrade',
+])
+const OURS = 'x-forge-'
 
 interface WebRequest {
   readonly url: string
@@ -72,7 +81,7 @@ interface WebRequest {
 export function webRequest(req: IncomingMessage, made: WebRequest): Request {
   const headers = new Headers()
   for (const [name, value] of Object.entries(req.headers))
-    if (value !== undefined && !DROPPED.test(name))
+    if (value !== undefined && !DROPPED.has(name) && !name.startsWith(OURS))
       headers.set(name, Array.isArray(value) ? value.join(', ') : value)
   if (made.body === null) headers.delete('content-type')
   else headers.set('content-type', 'application/json')

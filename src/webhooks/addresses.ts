@@ -56,7 +56,7 @@ const MAPPED = /^::ffff:(?:(\d{1,3}(?:\.\d{1,3}){3})|([0-9a-f]{1,4}):([0-9a-f]{1
 
 /** @returns the IPv4 address inside, where a v6 spelling only maps one */
 function unmapped(address: string): string {
-  const plain = address.toLowerCase().replace(/%.*$/, '')
+  const [plain = ''] = address.toLowerCase().split('%', 1)
   // Every spelling of one address becomes one: the parser of URLs writes them the same way.
   const canonical = isIP(plain) === 6 ? new URL(`http://[${plain}]/`).hostname.slice(1, -1) : plain
   const match = MAPPED.exec(canonical)
