@@ -36,6 +36,7 @@ test('without any variable or flag the defaults of the contract hold', () => {
     redisUrl: null,
     operatorToken: null,
     masterKey: null,
+    replaceMasterKey: false,
     smtpUrl: null,
     mailFrom: 'Tokens Forge <tokens-forge@localhost>',
     publicUrl: null,

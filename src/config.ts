@@ -56,6 +56,8 @@ export interface Config {
   /** Null: made once and kept in the data directory, see {@link loadOrCreateSecret}. */
   readonly operatorToken: Secret | null
   readonly masterKey: Secret | null
+  /** The database belongs to the master key of this start from now on, whatever it belonged to. */
+  readonly replaceMasterKey: boolean
   /** Carries a password; null: no mail is sent. */
   readonly smtpUrl: Secret | null
   readonly mailFrom: string
@@ -90,6 +92,7 @@ const VARIABLES = {
   'redis-url': 'REDIS_URL',
   'operator-token': 'FORGE_OPERATOR_TOKEN',
   'master-key': 'FORGE_MASTER_KEY',
+  'replace-master-key': 'FORGE_REPLACE_MASTER_KEY',
   'smtp-url': 'FORGE_SMTP_URL',
   'mail-from': 'FORGE_MAIL_FROM',
   'public-url': 'FORGE_PUBLIC_URL',
@@ -138,6 +141,7 @@ export function readConfig(flags: Flags, env: Environment = environment()): Read
     redisUrl: urlOf(reading, 'redis-url', ['redis:', 'rediss:']),
     operatorToken: secretOf(reading, 'operator-token'),
     masterKey: secretOf(reading, 'master-key'),
+    replaceMasterKey: booleanOf(reading, 'replace-master-key'),
     smtpUrl: urlOf(reading, 'smtp-url', ['smtp:', 'smtps:']),
     mailFrom: mailFromOf(reading),
     publicUrl: publicUrlOf(reading),

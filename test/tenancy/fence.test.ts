@@ -16,6 +16,7 @@ const UNFENCED = new Set([
   'ledger.account_kind',
   'ledger.process',
   'tenancy.management_request',
+  'tenancy.master_key',
   'tenancy.operator_code',
 ])
 
