@@ -69,9 +69,9 @@ export function createOperatorBook(
     by: EventActor,
   ): Promise<OperatorChanged> {
     await lockBook(tx)
-    const person = await tx.maybeOne<{ id: Uuid }>('select id from identity.person where email = lower($1)', [
-      email,
-    ])
+    // Anybody may have begun an account under an address that is not theirs.
+    const sql = 'select id from identity.person where email = lower($1) and email_verified'
+    const person = await tx.maybeOne<{ id: Uuid }>(sql, [email])
     if (person === null) return { ok: false, reason: 'unknown_person' }
     const { id } = person
     const before = await find(tx, id)

@@ -133,6 +133,17 @@ test('the page of a link: looking uses nothing up, a form makes the account, the
   assert.equal(texts.filter((each) => each.includes(stand.operator)).length, 1)
 })
 
+test('an address that nobody has proven is made no operator', async (t) => {
+  const stand = await startSignIn(t)
+  await stand.member('ada@example.com')
+  const put = () =>
+    stand.call('POST', '/api/v1/operators', { body: { email: 'ada@example.com', role: 'admin' } })
+  await stand.owner.query('update identity.person set email_verified = false')
+  assert.equal((await put()).status, 404)
+  await stand.owner.query('update identity.person set email_verified = true')
+  assert.equal((await put()).status, 200)
+})
+
 test('the last admin stays; of two who remove each other one stays', async (t) => {
   const stand = await startSignIn(t)
   for (const email of ['ada@example.com', 'bob@example.com']) await stand.member(email)

@@ -53,6 +53,8 @@ async function mail(deps: ApiDeps, orgId: Uuid, invitation: Invitation, link: st
   return sent.ok
 }
 
+const UNSHOWN = { token: null, link: null } as const
+
 export const listInvitations = operation({
   id: 'listInvitations',
   method: 'GET',
@@ -100,7 +102,10 @@ export const createInvitation = operation({
     const { invitation, token } = invited
     // Behind the hash, which no browser sends anywhere: neither in a log nor to another site.
     const link = `${deps.origin()}/join#${token}`
-    return { ...invitationView(invitation), token, link, mailed: await mail(deps, orgId, invitation, link) }
+    const mailed = await mail(deps, orgId, invitation, link)
+    // It proves an address. Whoever invites would have it of any address, and could make that person's account.
+    const shown = caller.kind === 'operator' || !deps.mailer.configured ? { token, link } : UNSHOWN
+    return { ...invitationView(invitation), ...shown, mailed }
   },
 })
 
