@@ -75,6 +75,11 @@ export const listInvitations = operation({
   },
 })
 
+function tooMany(): FaultError {
+  const message = 'The organization has made as many invitations as it may in 24 hours. Ask an operator.'
+  return new FaultError(fault('rate_limit_exceeded', message, { retryAfterMs: 3_600_000 }))
+}
+
 export const createInvitation = operation({
   id: 'createInvitation',
   method: 'POST',
@@ -88,7 +93,7 @@ export const createInvitation = operation({
   body: newInvitationSchema,
   response: createdInvitationSchema,
   status: 201,
-  faults: ['not_found', 'scope_exceeds_creator', 'conflict'],
+  faults: ['not_found', 'scope_exceeds_creator', 'conflict', 'rate_limit_exceeded'],
   async run({ deps, caller, by, newId, body }) {
     const orgId = await organizationOf(deps, caller, body.organization)
     const invited = await deps.tenancy.invite(
@@ -97,6 +102,7 @@ export const createInvitation = operation({
     )
     if (!invited.ok) {
       if (invited.reason === 'exceeds') throw exceeds()
+      if (invited.reason === 'too_many') throw tooMany()
       throw invited.reason === 'done_before' ? new MadeBefore(formatId('inv', newId)) : notFound()
     }
     const { invitation, token } = invited

@@ -29,7 +29,10 @@ function changedOperator(changed: OperatorChanged): OperatorView {
   throw new FaultError(
     changed.reason === 'last_admin'
       ? fault('conflict', 'This is the last admin; make another one first.')
-      : fault('not_found', 'There is no such person with an account here, or the address was never confirmed.'),
+      : fault(
+          'not_found',
+          'There is no such person with an account here, or the address was never confirmed.',
+        ),
   )
 }
 
