@@ -180,6 +180,17 @@ test('an empty secret file is a fault, never a reason to make another secret', a
   assert.equal(readFileSync(join(path, 'key'), 'utf8'), '\n')
 })
 
+test('more processes than the embedded database has connections for need another one', () => {
+  const url = { DATABASE_URL: 'postgres://stand.test/forge' }
+  assert.deepEqual(faultsOf({}, { FORGE_PROCESSES: '13' }), [])
+  assert.match(
+    faultsOf({ processes: '14' }, {})[0] ?? '',
+    /^--processes: the embedded database.*DATABASE_URL/,
+  )
+  assert.deepEqual(faultsOf({}, { FORGE_PROCESSES: '14', ...url }), [])
+  assert.match(faultsOf({}, { FORGE_PROCESSES: '257', ...url })[0] ?? '', /^FORGE_PROCESSES/)
+})
+
 test('processes and calls that make a secret at once all get the same one', async (t) => {
   const path = join(directory(t), 'data')
   const program = `

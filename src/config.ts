@@ -111,6 +111,8 @@ type Flag = keyof typeof VARIABLES
 const OTHER_FLAGS = ['json', 'help']
 const DEFAULT_CONFIG = 'forge.yaml'
 const PROCESSES_MAX = 256
+/** Each has up to 28 connections (parts.ts), and the embedded database takes 400. */
+const EMBEDDED_PROCESSES_MAX = 13
 const SECRET_LENGTH_MIN = 16
 
 /** The environment of this process; `${NAME}` in forge.yaml is filled from it. */
@@ -149,7 +151,7 @@ export function readConfig(flags: Flags, env: Environment = environment()): Read
     oidc: oidcOf(reading),
     trustedProxies: networksOf(reading),
     webhookPrivateTargets: booleanOf(reading, 'webhook-private-targets'),
-    processes: integerOf(reading, 'processes', 1, 1, PROCESSES_MAX),
+    processes: processesOf(reading),
     logLevel: logLevelOf(reading),
   }
   return reading.faults.length > 0
@@ -209,6 +211,16 @@ function integerOf({ value, fault }: Reading, flag: Flag, unset: number, min: nu
   const number = /^\d{1,6}$/.test(text) ? Number.parseInt(text, 10) : -1
   if (number < min || number > max) fault(flag, `must be a whole number from ${min} to ${max}`)
   return number
+}
+
+function processesOf(reading: Reading): number {
+  const processes = integerOf(reading, 'processes', 1, 1, PROCESSES_MAX)
+  if (processes > EMBEDDED_PROCESSES_MAX && reading.value('database-url') === null)
+    reading.fault(
+      'processes',
+      `the embedded database has connections for ${EMBEDDED_PROCESSES_MAX} processes; for more name a PostgreSQL of your own with DATABASE_URL`,
+    )
+  return processes
 }
 
 function booleanOf({ value, fault }: Reading, flag: Flag): boolean {
