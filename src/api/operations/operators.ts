@@ -97,7 +97,9 @@ export const createOperatorLink = operation({
   response: operatorLinkSchema,
   status: 201,
   faults: [],
-  async run({ deps }) {
+  async run({ deps, by, newId }) {
+    const made = { action: 'operator_link.create', objectKind: 'operator_link', objectId: newId } as const
+    await deps.tenancy.recordAsked(by, { orgId: null, ...made })
     return { url: await deps.operatorLink() }
   },
 })
