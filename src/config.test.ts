@@ -36,6 +36,7 @@ test('without any variable or flag the defaults of the contract hold', () => {
     redisUrl: null,
     operatorToken: null,
     masterKey: null,
+    replaceMasterKey: false,
     smtpUrl: null,
     mailFrom: 'Tokens Forge <tokens-forge@localhost>',
     publicUrl: null,
@@ -177,6 +178,17 @@ test('an empty secret file is a fault, never a reason to make another secret', a
   writeFileSync(join(path, 'key'), '\n')
   await assert.rejects(loadOrCreateSecret(path, 'key'), /is empty/)
   assert.equal(readFileSync(join(path, 'key'), 'utf8'), '\n')
+})
+
+test('more processes than the embedded database has connections for need another one', () => {
+  const url = { DATABASE_URL: 'postgres://stand.test/forge' }
+  assert.deepEqual(faultsOf({}, { FORGE_PROCESSES: '13' }), [])
+  assert.match(
+    faultsOf({ processes: '14' }, {})[0] ?? '',
+    /^--processes: the embedded database.*DATABASE_URL/,
+  )
+  assert.deepEqual(faultsOf({}, { FORGE_PROCESSES: '14', ...url }), [])
+  assert.match(faultsOf({}, { FORGE_PROCESSES: '257', ...url })[0] ?? '', /^FORGE_PROCESSES/)
 })
 
 test('processes and calls that make a secret at once all get the same one', async (t) => {

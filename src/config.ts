@@ -56,6 +56,8 @@ export interface Config {
   /** Null: made once and kept in the data directory, see {@link loadOrCreateSecret}. */
   readonly operatorToken: Secret | null
   readonly masterKey: Secret | null
+  /** The database belongs to the master key of this start from now on, whatever it belonged to. */
+  readonly replaceMasterKey: boolean
   /** Carries a password; null: no mail is sent. */
   readonly smtpUrl: Secret | null
   readonly mailFrom: string
@@ -90,6 +92,7 @@ const VARIABLES = {
   'redis-url': 'REDIS_URL',
   'operator-token': 'FORGE_OPERATOR_TOKEN',
   'master-key': 'FORGE_MASTER_KEY',
+  'replace-master-key': 'FORGE_REPLACE_MASTER_KEY',
   'smtp-url': 'FORGE_SMTP_URL',
   'mail-from': 'FORGE_MAIL_FROM',
   'public-url': 'FORGE_PUBLIC_URL',
@@ -108,6 +111,8 @@ type Flag = keyof typeof VARIABLES
 const OTHER_FLAGS = ['json', 'help']
 const DEFAULT_CONFIG = 'forge.yaml'
 const PROCESSES_MAX = 256
+/** Each has up to 28 connections (parts.ts), and the embedded database takes 400. */
+const EMBEDDED_PROCESSES_MAX = 13
 const SECRET_LENGTH_MIN = 16
 
 /** The environment of this process; `${NAME}` in forge.yaml is filled from it. */
@@ -138,6 +143,7 @@ export function readConfig(flags: Flags, env: Environment = environment()): Read
     redisUrl: urlOf(reading, 'redis-url', ['redis:', 'rediss:']),
     operatorToken: secretOf(reading, 'operator-token'),
     masterKey: secretOf(reading, 'master-key'),
+    replaceMasterKey: booleanOf(reading, 'replace-master-key'),
     smtpUrl: urlOf(reading, 'smtp-url', ['smtp:', 'smtps:']),
     mailFrom: mailFromOf(reading),
     publicUrl: publicUrlOf(reading),
@@ -145,7 +151,7 @@ export function readConfig(flags: Flags, env: Environment = environment()): Read
     oidc: oidcOf(reading),
     trustedProxies: networksOf(reading),
     webhookPrivateTargets: booleanOf(reading, 'webhook-private-targets'),
-    processes: integerOf(reading, 'processes', 1, 1, PROCESSES_MAX),
+    processes: processesOf(reading),
     logLevel: logLevelOf(reading),
   }
   return reading.faults.length > 0
@@ -205,6 +211,16 @@ function integerOf({ value, fault }: Reading, flag: Flag, unset: number, min: nu
   const number = /^\d{1,6}$/.test(text) ? Number.parseInt(text, 10) : -1
   if (number < min || number > max) fault(flag, `must be a whole number from ${min} to ${max}`)
   return number
+}
+
+function processesOf(reading: Reading): number {
+  const processes = integerOf(reading, 'processes', 1, 1, PROCESSES_MAX)
+  if (processes > EMBEDDED_PROCESSES_MAX && reading.value('database-url') === null)
+    reading.fault(
+      'processes',
+      `the embedded database has connections for ${EMBEDDED_PROCESSES_MAX} processes; for more name a PostgreSQL of your own with DATABASE_URL`,
+    )
+  return processes
 }
 
 function booleanOf({ value, fault }: Reading, flag: Flag): boolean {

@@ -27,6 +27,7 @@ import {
 } from './rates/index.ts'
 import { createKeyring, type Keyring } from './secrets/index.ts'
 import {
+  endOperatorCodes,
   networksOf,
   openTenancy,
   operatorCodeLives,
@@ -143,6 +144,7 @@ function buildPeopleParts(options: AppOptions, origins: () => readonly string[],
     maySignUp: tenancy.maySignUp,
     redeemOperatorCode,
     operatorCodeLives,
+    endOperatorCodes,
     recordEvent,
     operatorToken: options.operatorToken,
   })

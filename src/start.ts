@@ -11,6 +11,7 @@ import { BUILT_IN_BUCKETS } from './contract/index.ts'
 import { migrate, startEmbedded } from './db/index.ts'
 import { MIGRATIONS, packageVersion } from './installation.ts'
 import { errorText, type Log } from './kernel/index.ts'
+import { APP_ROLE, preflight } from './preflight.ts'
 import { type Sandbox, startSandbox } from './sandbox/index.ts'
 import { issueOperatorCode } from './tenancy/index.ts'
 
@@ -19,8 +20,6 @@ import { issueOperatorCode } from './tenancy/index.ts'
  * down again in the opposite order.
  */
 
-/** The role whose rights the gateway has; migrations make it. */
-const APP_ROLE = 'forge_app'
 const DRAIN_MS = 30_000
 const RESTART_AFTER_MS = 1_000
 /** What a new installation is given to try with, in nano. */
@@ -310,6 +309,8 @@ export async function start(config: Config, io: StartIo, main: string): Promise<
     const database = await step(io, 'database is up', () => prepareDatabase(config, log, io))
     stack.add(() => database.stop())
     await step(io, 'schema is current', () => migrate(database.url, { dir: MIGRATIONS, log }))
+    const { replaceMasterKey } = config
+    await preflight({ databaseUrl: database.url, masterKey, replaceMasterKey, log })
     let sandbox: Sandbox | null = null
     const sandboxUrl = async (): Promise<string> => {
       sandbox ??= await startSandbox({ log })

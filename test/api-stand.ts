@@ -22,6 +22,7 @@ import { createMailer } from '../src/mail/index.ts'
 import { createFailureWatch } from '../src/rates/index.ts'
 import { createKeyring } from '../src/secrets/index.ts'
 import {
+  endOperatorCodes,
   issueOperatorCode,
   NO_NETWORKS,
   openTenancy,
@@ -187,6 +188,7 @@ export async function startApi(
     maySignUp: tenancy.maySignUp,
     redeemOperatorCode,
     operatorCodeLives,
+    endOperatorCodes,
     recordEvent,
     operatorToken: operator,
     ...more.identity,

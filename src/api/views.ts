@@ -80,7 +80,8 @@ const OBJECT_PREFIX: Readonly<Record<string, IdPrefix>> = {
   alert_rule: 'alr',
 }
 
-export function auditEventView(event: AuditEvent): AuditEventView {
+/** Where operators work from is no customer's to know. */
+export function auditEventView(event: AuditEvent, view: 'customer' | 'operator'): AuditEventView {
   const prefix = OBJECT_PREFIX[event.objectKind]
   return {
     id: String(event.seq),
@@ -98,7 +99,7 @@ export function auditEventView(event: AuditEvent): AuditEventView {
     before: event.before,
     after: event.after,
     request_id: event.requestId === null ? null : formatId('req', event.requestId),
-    address: event.address,
+    address: view === 'customer' && event.actorKind === 'operator' ? null : event.address,
   }
 }
 

@@ -40,9 +40,14 @@ export const newInvitationSchema = z.strictObject({
 export type NewInvitation = z.infer<typeof newInvitationSchema>
 
 export const createdInvitationSchema = invitationSchema.extend({
-  mailed: z.boolean().describe('false: there is no mail server, or it refused; hand over the link yourself'),
-  token: z.string().describe('shown this once; whoever has it can join under that address'),
-  link: z.string().describe('where it is accepted'),
+  mailed: z.boolean().describe('false: there is no mail server, or it refused'),
+  token: z
+    .string()
+    .nullable()
+    .describe(
+      'whoever has it can join under that address, so with a mail server only the mailbox and operators see it; else null',
+    ),
+  link: z.string().nullable().describe('where it is accepted; null like the token'),
 })
 export type CreatedInvitation = z.infer<typeof createdInvitationSchema>
 

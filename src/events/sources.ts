@@ -250,7 +250,10 @@ const keys: Source = async (tx, stretch, orgIds) => {
     atMs: row.at.getTime(),
     data: {
       key: formatId('key', row.object_id),
-      by: { kind: row.actor_kind, id: row.actor_id === null ? null : formatId('key', row.actor_id) },
+      by: {
+        kind: row.actor_kind,
+        id: row.actor_id === null ? null : formatId(row.actor_kind === 'key' ? 'key' : 'usr', row.actor_id),
+      },
       details: row.after,
     },
   }))

@@ -75,6 +75,8 @@ interface Row extends StoredRow {
   readonly long_ended: boolean | null
   readonly receipt_status: string | null
   readonly charge: bigint | null
+  /** Claimed long ago by a process that is long dead, and nothing was ever set aside: nothing was sent either. */
+  readonly orphan: boolean
 }
 
 const CLAIM_SQL = `insert into gateway.idempotency (org_id, project_id, key_sha256, body_sha256, request_id, process_id)
@@ -83,7 +85,9 @@ const CLAIM_SQL = `insert into gateway.idempotency (org_id, project_id, key_sha2
 const READ_SQL = `select i.request_id, i.body_sha256, i.status, i.headers, i.answer, i.stored_at is not null as stored,
     i.created_at < clock_timestamp() - interval '24 hours' as expired,
     p.beat_at > clock_timestamp() - interval '15 seconds' as alive, r.status as receipt_status, r.charge,
-    r.created_at < clock_timestamp() - interval '60 seconds' as long_ended
+    r.created_at < clock_timestamp() - interval '60 seconds' as long_ended,
+    greatest(p.beat_at, i.created_at) < clock_timestamp() - interval '60 seconds' and not exists (select from ledger.hold h
+      where h.org_id = i.org_id and h.id between i.request_id and (left(i.request_id::text, 35) || 'f')::uuid) as orphan
   from gateway.idempotency i
   left join ledger.process p on p.id = i.process_id
   left join ledger.receipt r on r.org_id = i.org_id and r.id = i.request_id
@@ -99,8 +103,10 @@ const STORE_SQL = `update gateway.idempotency set status = $5, headers = $6, ans
 const END_UNKEYED_SQL = `update gateway.idempotency set stored_at = clock_timestamp()
   where org_id = $1 and project_id = $2 and key_sha256 = $3 and request_id = $4`
 
-const RELEASE_SQL = `delete from gateway.idempotency
+const END_SQL = `delete from gateway.idempotency
   where org_id = $1 and project_id = $2 and key_sha256 = $3 and request_id = $4`
+/** An outcome that is kept was charged: whatever fails after that, the key stays used. */
+const RELEASE_SQL = `${END_SQL} and stored_at is null`
 
 export const hashOf = (...parts: ReadonlyArray<string | Buffer>): Buffer => {
   const hash = createHash('sha256')
@@ -169,7 +175,7 @@ class DatabaseIdempotency implements Idempotency {
     const row = await this.database.maybeOne<Row>(READ_SQL, place)
     if (row === null) return 'again'
     if (row.expired) {
-      await this.database.query(RELEASE_SQL, [...place, row.request_id])
+      await this.database.query(END_SQL, [...place, row.request_id])
       return 'again'
     }
     if (!row.body_sha256.equals(bodyHash)) return { kind: 'refused', fault: reused }
@@ -177,7 +183,7 @@ class DatabaseIdempotency implements Idempotency {
     if (answer !== null) return { kind: 'replay', answer }
     if (row.stored) return { kind: 'refused', fault: lost(row) }
     // Not ended, or ended just now by a process that is about to keep the answer.
-    if (row.receipt_status === null || (row.alive === true && row.long_ended !== true))
+    if ((row.receipt_status === null && !row.orphan) || (row.alive === true && row.long_ended !== true))
       return { kind: 'refused', fault: inProgress }
     if ((row.charge ?? 0n) !== 0n) return { kind: 'refused', fault: lost(row) }
     const values = [...place, row.request_id, claim.requestId, this.processId]

@@ -250,15 +250,21 @@ function loggerOf(log: Log) {
   }
 }
 
+/** Anybody may sign up under any address, and each time a mail goes there: after some, none does for a while. */
+const SIGN_UP_MAILS = { max: 5, windowSeconds: 3_600 } as const
+
 function mailing(options: AuthOptions, origin: string) {
-  const { mailer, post } = options
+  const { mailer, post, database } = options
+  const isFlood = async (email: string): Promise<boolean> =>
+    (await countAttempt(database, [{ what: `sign-up-mail:${email}`, ...SIGN_UP_MAILS }])) !== null
   if (!mailer.configured) return { password: {}, verification: {} }
   return {
     password: {
       sendResetPassword: async ({ user, token }: { user: { email: string }; token: string }) =>
         post.later(resetMail(user.email, `${origin}/reset-password?token=${token}`)),
-      onExistingUserSignUp: async ({ user }: { user: { email: string } }) =>
-        post.later(existingMail(user.email, `${origin}/sign-in`)),
+      onExistingUserSignUp: async ({ user }: { user: { email: string } }) => {
+        if (!(await isFlood(user.email))) post.later(existingMail(user.email, `${origin}/sign-in`))
+      },
     },
     verification: {
       sendVerificationEmail: async ({

@@ -249,7 +249,7 @@ export function createIdentity(options: IdentityOptions): Identity {
       const rows = await database.query<{ id: Uuid; email: string; name: string }>(text, [ids])
       return new Map(rows.map(({ id, email, name }) => [id, { email, name }]))
     },
-    operators: createOperatorBook(database, options.recordEvent, people.forget),
+    operators: createOperatorBook(database, options, people.forget),
     async close() {
       clearInterval(sweeping)
       await post.close()

@@ -56,7 +56,7 @@ export async function makeAdmin(tx: Queryable, id: Uuid): Promise<void> {
 
 export function createOperatorBook(
   database: Database,
-  recordEvent: IdentityOptions['recordEvent'],
+  { recordEvent, endOperatorCodes }: Pick<IdentityOptions, 'recordEvent' | 'endOperatorCodes'>,
   changed: () => void,
 ): OperatorBook {
   const find = (on: Queryable, id: Uuid): Promise<Operator | null> =>
@@ -69,9 +69,9 @@ export function createOperatorBook(
     by: EventActor,
   ): Promise<OperatorChanged> {
     await lockBook(tx)
-    const person = await tx.maybeOne<{ id: Uuid }>('select id from identity.person where email = lower($1)', [
-      email,
-    ])
+    // Anybody may have begun an account under an address that is not theirs.
+    const sql = 'select id from identity.person where email = lower($1) and email_verified'
+    const person = await tx.maybeOne<{ id: Uuid }>(sql, [email])
     if (person === null) return { ok: false, reason: 'unknown_person' }
     const { id } = person
     const before = await find(tx, id)
@@ -82,6 +82,8 @@ export function createOperatorBook(
        on conflict (user_id) do update set role = excluded.role`,
       [id, role],
     )
+    // A link that was made before would make an admin again.
+    if (before?.role === 'admin' && role !== 'admin') await endOperatorCodes(tx)
     await recordEvent(tx, by, {
       orgId: null,
       action: before === null ? 'operator.add' : 'operator.change',
@@ -101,6 +103,7 @@ export function createOperatorBook(
     if (operator.role === 'admin' && !(await adminsBesides(tx, id)))
       return { ok: false, reason: 'last_admin' }
     await tx.query('delete from identity.operator where user_id = $1', [id])
+    await endOperatorCodes(tx)
     await recordEvent(tx, by, {
       orgId: null,
       action: 'operator.remove',

@@ -69,6 +69,8 @@ export interface IdentityOptions {
   readonly redeemOperatorCode: (tx: Pick<Queryable, 'maybeOne'>, code: string) => Promise<boolean>
   /** Whether the code could be redeemed now; changes nothing. */
   readonly operatorCodeLives: (database: Database, code: string) => Promise<boolean>
+  /** Ends all operator links that were not used yet. */
+  readonly endOperatorCodes: (tx: Pick<Queryable, 'query'>) => Promise<void>
   readonly recordEvent: (tx: Queryable, by: EventActor, event: IdentityEvent) => Promise<void>
   /** Shown to whoever opens an operator link and asks for it. */
   readonly operatorToken: string

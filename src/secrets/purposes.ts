@@ -5,6 +5,7 @@
 export const PURPOSES = {
   session: 'tokens-forge/1/session',
   webhook_secret: 'tokens-forge/1/webhook-secret',
+  master_key_check: 'tokens-forge/1/master-key-check',
 } as const
 
 export type Purpose = keyof typeof PURPOSES

@@ -8,7 +8,12 @@ export type { Giver, Member, MemberChanged } from './members.ts'
 export { cleanName, NAME_MAX } from './names.ts'
 export { type NetworkSet, NO_NETWORKS, networksOf, senderAddress, wrongNetwork } from './networks.ts'
 export { openTenancy, type Tenancy, type TenancyOptions, type TenancyTables } from './open.ts'
-export { issueOperatorCode, operatorCodeLives, redeemOperatorCode } from './operator-link.ts'
+export {
+  endOperatorCodes,
+  issueOperatorCode,
+  operatorCodeLives,
+  redeemOperatorCode,
+} from './operator-link.ts'
 export type { ApiKeyInfo, ApiKeyRecord, Organization, Page, Project, Run, SecretInfo } from './records.ts'
 export type { RunQuery, RunRef } from './runs.ts'
 export { keyRefusal, mayUseModel, type RouteAccess, routeAccess } from './scope.ts'

@@ -31,7 +31,7 @@ export interface Invitation {
 
 export type Invited =
   | { readonly ok: true; readonly invitation: Invitation; readonly token: string }
-  | Refused<'unknown' | 'exceeds' | 'member_already' | 'done_before'>
+  | Refused<'unknown' | 'exceeds' | 'done_before' | 'too_many'>
 export type Accepted =
   | { readonly ok: true; readonly member: Member }
   | Refused<'unknown' | 'exceeds' | 'other_address' | 'member_already'>
@@ -75,6 +75,8 @@ export interface InvitationParts {
 
 const INVITATION_MS = 7 * 86_400_000
 const TOKEN_BYTES = 32
+/** In 24 hours, of one organization: each is a mail to an address of its choice, with a name of its choice in it. */
+const A_DAY_MAX = 100
 
 const INVITATION =
   'org_id, id, email, role, invited_by, created_at, expires_at, accepted_at, revoked_at, expires_at <= clock_timestamp() as late'
@@ -119,6 +121,12 @@ async function openOf(from: Queryable, token: string, lock = ''): Promise<Invita
   return row === null || stateOf(row) !== 'open' ? null : invitationOf(row)
 }
 
+async function lately(tx: Queryable, orgId: Uuid): Promise<number> {
+  const text = `select count(*)::int as made from tenancy.invitation
+    where org_id = $1 and created_at > clock_timestamp() - interval '24 hours'`
+  return (await tx.one<{ made: number }>(text, [orgId])).made
+}
+
 async function invite(
   { nowMs, ids, randomBytes }: InvitationParts,
   tx: Queryable,
@@ -132,6 +140,7 @@ async function invite(
   if (!(await mayGiveNow(tx, orgId, giver, role))) return refused('exceeds')
   const before = await tx.maybeOne('select id from tenancy.invitation where id = $1', [id])
   if (before !== null) return refused('done_before')
+  if (giver !== null && (await lately(tx, orgId)) >= A_DAY_MAX) return refused('too_many')
   await tx.query(
     `update tenancy.invitation set revoked_at = clock_timestamp()
      where org_id = $1 and email = $2 and accepted_at is null and revoked_at is null`,

@@ -39,3 +39,10 @@ export async function operatorCodeLives(database: Database, code: string): Promi
   )
   return row !== null
 }
+
+/** Whoever is an admin no longer may have made some. */
+export async function endOperatorCodes(tx: Pick<Queryable, 'query'>): Promise<void> {
+  await tx.query(
+    'update tenancy.operator_code set expires_at = clock_timestamp() where used_at is null and expires_at > clock_timestamp()',
+  )
+}

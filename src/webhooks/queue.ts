@@ -60,8 +60,14 @@ export function createQueueing(nowMs: () => number): OnEvents {
   }
 }
 
+/** In 24 hours, of one organization: they go to addresses of its choice. What is beyond is told by webhooks and lists alone. */
+const MAILS_A_DAY_MAX = 1_000
+
 const MAIL_SQL = `insert into webhooks.delivery (org_id, event_id, email, language, next_at)
-  select $1, $2, u.email, $4, $5 from unnest($3::text[]) u(email) on conflict do nothing`
+  select $1, $2, u.email, $4, $5 from unnest($3::text[]) u(email)
+  limit greatest(0, ${MAILS_A_DAY_MAX} - (select count(*) from webhooks.delivery d
+    where d.org_id = $1 and d.email is not null and d.created_at > clock_timestamp() - interval '24 hours'))
+  on conflict do nothing`
 
 /** Mails go through the same queue, with the same waits and the same log. */
 export async function queueMails(

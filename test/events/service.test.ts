@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { buildApp } from '../../src/app.ts'
-import { formatId, silentLog } from '../../src/kernel/index.ts'
+import { formatId, parseId, silentLog } from '../../src/kernel/index.ts'
 import { startApi } from '../api-stand.ts'
 import { OPERATOR_TOKEN, startForge, testConfig } from '../forge.ts'
 import { receiver, until } from './stand.ts'
@@ -274,4 +274,39 @@ test('ten thousand deliveries that wait do not slow requests', async (t) => {
   t.diagnostic(`median before ${before.toFixed(1)} ms, with 10,000 waiting ${during.toFixed(1)} ms`)
   // Not a measurement: a request that waited for deliveries would wait for seconds.
   assert.ok(during < Math.max(before * 5, 250), `${before} ms became ${during} ms`)
+})
+
+test('who revoked a key is told by the right kind of id; where operators work from is told to operators alone', async (t) => {
+  const stand = await startApi(t)
+  const { org, keyId } = await stand.customer('Alpha')
+  const owner = stand.person()
+  const asOwner = { cookie: owner.cookie }
+  await stand.owner.query(`insert into tenancy.member (org_id, person_id, role) values ($1, $2, 'owner')`, [
+    parseId('org', org),
+    owner.id,
+  ])
+  const body = { organization: org, url: 'https://127.0.0.1:9/', types: ['key.revoked'] }
+  const hook = await stand.call('POST', '/api/v1/webhooks', { body, ...asOwner })
+  assert.equal(hook.status, 201, hook.text)
+  assert.equal((await stand.call('POST', `/api/v1/keys/${keyId}/revoke`, asOwner)).status, 200)
+  const event = await until('the event', async () => {
+    const { json } = await stand.call('GET', '/api/v1/events?type=key.revoked', asOwner)
+    return json.data[0] ?? null
+  })
+  assert.deepEqual(event.data.by, { kind: 'person', id: formatId('usr', owner.id) })
+
+  for (const path of ['/api/v1/audit?limit=100', '/api/v1/audit/export?format=jsonl']) {
+    const addresses = async (as: object) => {
+      const { text, json } = await stand.call('GET', path, as)
+      const events: Array<{ actor: { kind: string }; address: string | null }> =
+        json?.data ??
+        text
+          .trim()
+          .split('\n')
+          .map((line) => JSON.parse(line))
+      return new Set(events.map(({ actor, address }) => `${actor.kind} ${address}`))
+    }
+    assert.deepEqual(await addresses(asOwner), new Set(['person 127.0.0.1', 'operator null']))
+    assert.ok((await addresses({})).has('operator 127.0.0.1'))
+  }
 })

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
+import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import { test } from 'node:test'
 import { buildApp } from '../../src/app.ts'
-import { formatId, silentLog } from '../../src/kernel/index.ts'
+import { createIdempotency } from '../../src/gateway/idempotency.ts'
+import { createIdSource, formatId, silentLog, systemClock } from '../../src/kernel/index.ts'
 import { testDatabase } from '../database.ts'
 import { type Account, type Forge, INSTALLATION, OPERATOR_TOKEN, startForge, testConfig } from '../forge.ts'
 import { bodyOf, chargeNano, eventually } from './ask.ts'
@@ -313,6 +315,58 @@ test('an outcome is kept over a restart of the gateway, and never charged twice'
   await second.writer.drain()
   assert.equal(forge.sandbox.requests.count, calls)
   assert.deepEqual(await forge.balance(account.orgId, 'rmb'), before)
+})
+
+test('a key whose process died before anything was set aside is free after a minute, and not before', async (t) => {
+  const forge = await startForge(t, { config: MODELS })
+  const account = await forge.account()
+  const body = JSON.stringify(bodyOf({ model: 'm' }))
+  const hash = (text: string) => createHash('sha256').update(text).digest()
+  const claim = (name: string, seconds: number) =>
+    forge.owner.query(
+      `insert into gateway.idempotency (org_id, project_id, key_sha256, body_sha256, request_id, process_id, created_at)
+       values ($1, $2, $3, $4, $5, $6, clock_timestamp() - make_interval(secs => $7))`,
+      [
+        account.orgId,
+        account.projectId,
+        hash(name),
+        hash(`/v1/chat/completions\n${body}`),
+        '0192d3a0-0000-7000-8000-000000000000',
+        randomUUID(),
+        seconds,
+      ],
+    )
+  const ask = async (name: string) => {
+    const response = await fetch(`${forge.url}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${account.key}`, 'idempotency-key': name },
+      body,
+    })
+    await response.text()
+    return response.status
+  }
+  await claim('dead', 61)
+  assert.equal(await ask('dead'), 200)
+  assert.equal(await ask('dead'), 200)
+  await claim('just-now', 10)
+  assert.equal(await ask('just-now'), 409)
+  await forge.settled()
+  await forge.audit()
+})
+
+test('an outcome that is kept is not forgotten by what fails after it', async (t) => {
+  const { app } = await testDatabase(t)
+  const ids = createIdSource(systemClock.nowMs, randomBytes)
+  const [orgId, projectId, requestId] = [ids.uuid(), ids.uuid(), ids.uuid()]
+  const idempotency = createIdempotency(app, ids.uuid(), silentLog)
+  t.after(() => idempotency.close())
+  const asked = { orgId, projectId, key: 'k', path: '/p', body: Buffer.from('{}'), requestId }
+  const first = await idempotency.claim(asked)
+  assert.ok(first.kind === 'claimed')
+  await idempotency.store(first.claim, { status: 200, headers: {}, body: Buffer.from('paid') })
+  await idempotency.release(first.claim)
+  const again = await idempotency.claim({ ...asked, requestId: ids.uuid() })
+  assert.equal(again.kind, 'replay', 'a second request under the key would be charged again')
 })
 
 test('a fault of ours while a key is claimed frees it, leaves a receipt, and answers honestly', async (t) => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Mail, Mailer } from '../../src/mail/index.ts'
+import { until } from '../events/stand.ts'
 import { PASSWORD, startSignIn } from './stand.ts'
 
 /** The mail server is somebody else's; the mailer itself is tested over SMTP in src/mail. */
@@ -113,4 +114,17 @@ test('nobody is flooded: the sixth mail within an hour to one address waits', as
       (await stand.browser().post('/api/auth/request-password-reset', { email: 'ADA@example.com' })).status,
     )
   assert.deepEqual(statuses, [200, 200, 200, 200, 200, 429])
+})
+
+test('who signs up again and again under an address floods nobody, and shuts nobody out', async (t) => {
+  const { mailer, mails } = postbox()
+  const stand = await startSignIn(t, { identity: { mailer, signUp: 'open' } })
+  await stand.member('ada@example.com')
+  const eve = { email: 'ada@example.com', password: 'eve has another', name: 'Eve' }
+  for (let i = 0; i < 12; i++)
+    assert.equal((await stand.browser().post('/api/auth/sign-up/email', eve)).status, 200)
+  await until('the mails', () => mails.length >= 5)
+  assert.equal(mails.filter(({ to }) => to === 'ada@example.com').length, 5)
+  const ada = { email: 'ada@example.com', password: PASSWORD }
+  assert.equal((await stand.browser().post('/api/auth/sign-in/email', ada)).status, 200)
 })

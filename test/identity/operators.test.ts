@@ -133,6 +133,43 @@ test('the page of a link: looking uses nothing up, a form makes the account, the
   assert.equal(texts.filter((each) => each.includes(stand.operator)).length, 1)
 })
 
+test('who is an admin no longer keeps no link to become one again, and the log says who made links', async (t) => {
+  const stand = await startSignIn(t)
+  const put = async (email: string, role: string) =>
+    (await stand.call('POST', '/api/v1/operators', { body: { email, role } })).json
+  for (const email of ['ada@example.com', 'bob@example.com']) {
+    await stand.member(email)
+    await put(email, 'admin')
+  }
+  const bob = await put('bob@example.com', 'admin')
+  const lives = async (code: string) => (await stand.browser().get(`/operator/${code}`)).status
+  const ends: ReadonlyArray<() => Promise<unknown>> = [
+    () => put('bob@example.com', 'auditor'),
+    () => stand.call('DELETE', `/api/v1/operators/${bob.id}`),
+  ]
+  for (const end of ends) {
+    const code = await stand.operatorCode()
+    assert.equal(await lives(code), 200)
+    await end()
+    assert.equal(await lives(code), 404)
+  }
+  const made = await stand.owner.query<{ actor_kind: string }>(
+    `select actor_kind from tenancy.audit_event where action = 'operator_link.create'`,
+  )
+  assert.deepEqual(made, [{ actor_kind: 'operator' }, { actor_kind: 'operator' }])
+})
+
+test('an address that nobody has proven is made no operator', async (t) => {
+  const stand = await startSignIn(t)
+  await stand.member('ada@example.com')
+  const put = () =>
+    stand.call('POST', '/api/v1/operators', { body: { email: 'ada@example.com', role: 'admin' } })
+  await stand.owner.query('update identity.person set email_verified = false')
+  assert.equal((await put()).status, 404)
+  await stand.owner.query('update identity.person set email_verified = true')
+  assert.equal((await put()).status, 200)
+})
+
 test('the last admin stays; of two who remove each other one stays', async (t) => {
   const stand = await startSignIn(t)
   for (const email of ['ada@example.com', 'bob@example.com']) await stand.member(email)

@@ -17,6 +17,7 @@ const UNFENCED = new Set([
   'ledger.account_kind',
   'ledger.process',
   'tenancy.management_request',
+  'tenancy.master_key',
   'tenancy.operator_code',
 ])
 
@@ -156,4 +157,91 @@ test('a connection carries nothing of one customer to the next', async (t) => {
   await assert.rejects(inside(pool, a, b).query('select 1 / 0'))
   assert.equal(await projects(pool), 0)
   assert.equal(await projects(inside(pool, a, b)), 2)
+})
+
+interface Routine {
+  readonly name: string
+  readonly definer: boolean
+  readonly path: string | null
+  readonly all: boolean
+  readonly tenant: boolean
+  readonly trigger: boolean
+}
+
+const ROUTINES_SQL = `select p.oid::regprocedure::text as name, p.prosecdef as definer, p.prorettype = 'trigger'::regtype as trigger,
+    (select c from unnest(p.proconfig) c where c like 'search_path=%') as path,
+    exists (select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+      where a.grantee = 0 and a.privilege_type = 'EXECUTE') as all,
+    has_function_privilege('${TENANT_ROLE}', p.oid, 'execute') as tenant
+  from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+  where n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast') order by 1`
+
+/** Each asks itself whether the organization is visible, or shows nothing of any. */
+const FOR_TENANTS = new Set(['assert_visible', 'change_budget', 'make_budget', 'visible_orgs'])
+
+test('nobody may call a function of ours who was not named, and none with more rights finds what a caller put in its way', async (t) => {
+  const { owner } = await startApi(t)
+  const routines = await owner.query<Routine>(ROUTINES_SQL)
+  assert.ok(routines.filter(({ definer }) => definer).length >= 5)
+  for (const { name, definer, path, all, tenant } of routines) {
+    assert.ok(!all, `${name} may be called by everybody`)
+    const [, bare = ''] = /\.(\w+)\(/.exec(name) ?? []
+    assert.equal(tenant, FOR_TENANTS.has(bare), `${name} as a customer`)
+    // pg_temp comes first where it is not named, and anybody may make tables there.
+    if (definer) assert.equal(path, 'search_path=pg_catalog, pg_temp', name)
+  }
+})
+
+/** What a customer's role may write, column by column: a grant that is new belongs here, and is thought about. */
+const NEVER_BY_TENANTS: ReadonlyArray<readonly [table: string, column: string, privilege: string]> = [
+  ['events.event', 'payload', 'update'],
+  ['events.event', 'seq', 'insert'],
+  ['tenancy.audit_event', 'after', 'update'],
+  ['tenancy.audit_event', 'at', 'insert'],
+  ['tenancy.member', 'role', 'insert'],
+  ['tenancy.member', 'org_id', 'update'],
+  ['tenancy.member', 'person_id', 'update'],
+  ['tenancy.invitation', 'accepted_by', 'update'],
+  ['tenancy.invitation', 'role', 'update'],
+  ['tenancy.invitation', 'email', 'update'],
+  ['tenancy.invitation', 'token_sha256', 'update'],
+  ['tenancy.invitation', 'expires_at', 'update'],
+  ['tenancy.invitation', 'invited_by', 'update'],
+  ['tenancy.api_key', 'org_id', 'update'],
+  ['tenancy.api_key', 'project_id', 'update'],
+  ['tenancy.api_key_secret', 'key_sha256', 'update'],
+  ['webhooks.delivery', 'attempts', 'update'],
+  ['webhooks.delivery', 'event_id', 'update'],
+  ['webhooks.attempt', 'status', 'insert'],
+  ['webhooks.secret', 'sealed', 'update'],
+  ['alerts.alert', 'figures', 'update'],
+  ['alerts.alert', 'raised_at', 'update'],
+  ['ledger.budget', 'scope', 'update'],
+  ['ledger.account', 'posted', 'update'],
+  ['ledger.hold', 'amount', 'insert'],
+  ['ledger.receipt', 'document', 'insert'],
+  ['ledger.entry', 'amount', 'insert'],
+]
+
+test('what is a record, and what says who somebody is, no customer can write', async (t) => {
+  const { owner } = await startApi(t)
+  for (const [table, column, privilege] of NEVER_BY_TENANTS) {
+    const { may } = await owner.one<{ may: boolean }>('select has_column_privilege($1, $2, $3, $4) as may', [
+      TENANT_ROLE,
+      table,
+      column,
+      privilege,
+    ])
+    assert.ok(!may, `${privilege} ${table}.${column}`)
+  }
+  const deletable = await owner.query<{ name: string }>(
+    `select n.nspname || '.' || c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     where c.relkind in ('r', 'p') and n.nspname not in ('pg_catalog', 'information_schema')
+       and has_table_privilege($1, c.oid, 'delete') order by 1`,
+    [TENANT_ROLE],
+  )
+  assert.deepEqual(
+    deletable.map(({ name }) => name),
+    ['tenancy.member'],
+  )
 })

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { mayGive, PERMISSIONS, ROLE_PERMISSIONS, ROLES, type Role } from '../../src/contract/index.ts'
 import { formatId, parseId } from '../../src/kernel/index.ts'
+import type { Mail, Mailer } from '../../src/mail/index.ts'
 import { type ApiStand, type Customer, startApi } from '../api-stand.ts'
 
 const codeOf = (answer: { status: number; json: { code?: string } | null }) => [
@@ -90,6 +91,62 @@ test('an invitation is for one address, once, and the log says who asked whom', 
   assert.ok(!log.text.includes(second.json.token))
   const stored = await stand.owner.query('select * from tenancy.invitation')
   assert.ok(!JSON.stringify(stored).includes(second.json.token))
+})
+
+test('where mail is sent, who invites does not see the token: it would make the account of any address', async (t) => {
+  const mails: Mail[] = []
+  // The mail server is somebody else's; `refuses` is its answer.
+  let refuses = false
+  const mailer: Mailer = {
+    configured: true,
+    async send(mail) {
+      mails.push(mail)
+      return refuses ? { ok: false, reason: 'failed', detail: '550', final: true } : { ok: true }
+    },
+    close() {},
+  }
+  const stand = await startApi(t, { mailer })
+  const { org } = await stand.customer('Alpha')
+  const member = async (role: Role) => {
+    const person = stand.person()
+    await stand.owner.query('insert into tenancy.member (org_id, person_id, role) values ($1, $2, $3)', [
+      parseId('org', org),
+      person.id,
+      role,
+    ])
+    return person
+  }
+  const admin = await member('admin')
+  const body = { email: 'victim@stand.test', role: 'viewer' }
+  for (refuses of [false, true]) {
+    const asked = await stand.call('POST', '/api/v1/invitations', { body, cookie: admin.cookie })
+    assert.equal(asked.status, 201, asked.text)
+    assert.deepEqual([asked.json.token, asked.json.link, asked.json.mailed], [null, null, !refuses])
+    const token = /tfi_[\w-]+/.exec(mails.at(-1)?.text ?? '')?.[0] ?? ''
+    assert.notEqual(token, '', 'the mailbox has it')
+    assert.ok(!asked.text.includes(token))
+  }
+  const byOperator = await stand.call('POST', '/api/v1/invitations', { body: { ...body, organization: org } })
+  assert.match(byOperator.json.token, /^tfi_/)
+})
+
+test('an organization cannot send mail to the whole world: a hundred invitations a day', async (t) => {
+  const stand = await startApi(t)
+  const { org } = await stand.customer('Alpha')
+  const owner = await joined(stand, org, 'owner')
+  const invite = (n: number) =>
+    stand.call('POST', '/api/v1/invitations', {
+      body: { email: `spam-${n}@stand.test`, role: 'viewer' },
+      cookie: owner.cookie,
+    })
+  for (let from = 0; from < 99; from += 11)
+    for (const { status } of await Promise.all(Array.from({ length: 11 }, (_, n) => invite(from + n))))
+      assert.equal(status, 201)
+  assert.deepEqual(codeOf(await invite(99)), [429, 'rate_limit_exceeded'], 'with the one of the owner')
+  const byOperator = { organization: org, email: 'x@stand.test', role: 'viewer' }
+  assert.equal((await stand.call('POST', '/api/v1/invitations', { body: byOperator })).status, 201)
+  await stand.owner.query(`update tenancy.invitation set created_at = created_at - interval '1 day'`)
+  assert.equal((await invite(99)).status, 201)
 })
 
 test('an expired or revoked invitation lets nobody in', async (t) => {

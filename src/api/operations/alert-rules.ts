@@ -100,6 +100,16 @@ async function found(deps: ApiDeps, text: string): Promise<Rule> {
 
 const ended = (): FaultError => new FaultError(fault('conflict', 'The rule has ended. Make a new one.'))
 
+/** All rules of all organizations are looked at every minute, one after the other. */
+const RULES_MAX = 200
+
+async function assertRoom(deps: ApiDeps, orgId: Uuid): Promise<void> {
+  const live = await deps.alerts.rules.list({ orgId, ended: false, before: null, limit: RULES_MAX })
+  if (live.length < RULES_MAX) return
+  const message = `The organization has ${RULES_MAX} alert rules, which is the most. End one first.`
+  throw new FaultError(fault('conflict', message))
+}
+
 export const listAlertRules = operation({
   id: 'listAlertRules',
   method: 'GET',
@@ -136,9 +146,10 @@ export const createAlertRule = operation({
   body: newAlertRuleSchema,
   response: alertRuleSchema,
   status: 201,
-  faults: ['not_found'],
+  faults: ['not_found', 'conflict'],
   async run({ deps, caller, by, newId, body }) {
     const orgId = await organizationOf(deps, caller, body.organization)
+    await assertRoom(deps, orgId)
     const terms = await storedTerms(deps, orgId, {
       kind: body.kind,
       parameters: body.parameters,

@@ -13,6 +13,7 @@ import type { ApiDeps } from '../deps.ts'
 import { type Caller, operation } from '../operation.ts'
 import { idOf, instantOf, notFound, numberCursor, numberedPage, scopeOf } from '../scope.ts'
 import { auditEventView } from '../views.ts'
+import { viewOf } from './list-receipts.ts'
 
 const EXPORT_PAGE = 1_000
 
@@ -68,7 +69,7 @@ export const listAuditEvents = operation({
     const before = numberCursor(cursor)
     const filter = await filterOf(deps, caller, asked)
     const events = await deps.tenancy.listEvents({ ...filter, before, limit: limit + 1 })
-    return numberedPage(events, limit, auditEventView)
+    return numberedPage(events, limit, (event) => auditEventView(event, viewOf(caller)))
   },
 })
 
@@ -105,13 +106,14 @@ async function* exported(
   deps: ApiDeps,
   filter: Omit<EventFilter, 'before' | 'limit'>,
   format: keyof typeof LINES,
+  view: ReturnType<typeof viewOf>,
 ): AsyncGenerator<string> {
   const { head, line } = LINES[format]
   if (head !== '') yield head
   let before: bigint | null = null
   do {
     const events = await deps.tenancy.listEvents({ ...filter, before, limit: EXPORT_PAGE })
-    if (events.length > 0) yield events.map((event) => line(auditEventView(event))).join('')
+    if (events.length > 0) yield events.map((event) => line(auditEventView(event, view))).join('')
     before = events.length < EXPORT_PAGE ? null : (events.at(-1)?.seq ?? null)
   } while (before !== null)
 }
@@ -131,6 +133,6 @@ export const exportAuditEvents = operation({
   faults: ['not_found'],
   async run({ deps, caller, query }) {
     const { format, ...asked } = query
-    return Readable.from(exported(deps, await filterOf(deps, caller, asked), format))
+    return Readable.from(exported(deps, await filterOf(deps, caller, asked), format, viewOf(caller)))
   },
 })

@@ -53,6 +53,8 @@ async function mail(deps: ApiDeps, orgId: Uuid, invitation: Invitation, link: st
   return sent.ok
 }
 
+const UNSHOWN = { token: null, link: null } as const
+
 export const listInvitations = operation({
   id: 'listInvitations',
   method: 'GET',
@@ -73,6 +75,11 @@ export const listInvitations = operation({
   },
 })
 
+function tooMany(): FaultError {
+  const message = 'The organization has made as many invitations as it may in 24 hours. Ask an operator.'
+  return new FaultError(fault('rate_limit_exceeded', message, { retryAfterMs: 3_600_000 }))
+}
+
 export const createInvitation = operation({
   id: 'createInvitation',
   method: 'POST',
@@ -86,7 +93,7 @@ export const createInvitation = operation({
   body: newInvitationSchema,
   response: createdInvitationSchema,
   status: 201,
-  faults: ['not_found', 'scope_exceeds_creator', 'conflict'],
+  faults: ['not_found', 'scope_exceeds_creator', 'conflict', 'rate_limit_exceeded'],
   async run({ deps, caller, by, newId, body }) {
     const orgId = await organizationOf(deps, caller, body.organization)
     const invited = await deps.tenancy.invite(
@@ -95,12 +102,16 @@ export const createInvitation = operation({
     )
     if (!invited.ok) {
       if (invited.reason === 'exceeds') throw exceeds()
+      if (invited.reason === 'too_many') throw tooMany()
       throw invited.reason === 'done_before' ? new MadeBefore(formatId('inv', newId)) : notFound()
     }
     const { invitation, token } = invited
     // Behind the hash, which no browser sends anywhere: neither in a log nor to another site.
     const link = `${deps.origin()}/join#${token}`
-    return { ...invitationView(invitation), token, link, mailed: await mail(deps, orgId, invitation, link) }
+    const mailed = await mail(deps, orgId, invitation, link)
+    // It proves an address. Whoever invites would have it of any address, and could make that person's account.
+    const shown = caller.kind === 'operator' || !deps.mailer.configured ? { token, link } : UNSHOWN
+    return { ...invitationView(invitation), ...shown, mailed }
   },
 })
 

@@ -29,7 +29,10 @@ function changedOperator(changed: OperatorChanged): OperatorView {
   throw new FaultError(
     changed.reason === 'last_admin'
       ? fault('conflict', 'This is the last admin; make another one first.')
-      : fault('not_found', 'There is no such person with an account here.'),
+      : fault(
+          'not_found',
+          'There is no such person with an account here, or the address was never confirmed.',
+        ),
   )
 }
 
@@ -94,7 +97,9 @@ export const createOperatorLink = operation({
   response: operatorLinkSchema,
   status: 201,
   faults: [],
-  async run({ deps }) {
+  async run({ deps, by, newId }) {
+    const made = { action: 'operator_link.create', objectKind: 'operator_link', objectId: newId } as const
+    await deps.tenancy.recordAsked(by, { orgId: null, ...made })
     return { url: await deps.operatorLink() }
   },
 })

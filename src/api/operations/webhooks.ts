@@ -88,6 +88,16 @@ async function projectOf(deps: ApiDeps, orgId: Uuid, text: string | null): Promi
 
 const ended = (): FaultError => new FaultError(fault('conflict', 'The webhook has ended. Make a new one.'))
 
+/** Each event is written once for each of them, and each may hang. */
+const WEBHOOKS_MAX = 50
+
+async function assertRoom(deps: ApiDeps, orgId: Uuid): Promise<void> {
+  const live = await deps.webhooks.endpoints.list({ orgId, ended: false, before: null, limit: WEBHOOKS_MAX })
+  if (live.length < WEBHOOKS_MAX) return
+  const message = `The organization has ${WEBHOOKS_MAX} webhooks, which is the most. End one first.`
+  throw new FaultError(fault('conflict', message))
+}
+
 export const listWebhooks = operation({
   id: 'listWebhooks',
   method: 'GET',
@@ -125,9 +135,10 @@ export const createWebhook = operation({
   body: newWebhookSchema,
   response: createdWebhookSchema,
   status: 201,
-  faults: ['not_found', 'url_not_allowed'],
+  faults: ['not_found', 'url_not_allowed', 'conflict'],
   async run({ deps, caller, by, newId, body }) {
     const orgId = await organizationOf(deps, caller, body.organization)
+    await assertRoom(deps, orgId)
     const terms: EndpointTerms = {
       url: await urlOf(deps, body.url),
       types: [...new Set(body.types)],

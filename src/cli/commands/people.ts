@@ -32,6 +32,13 @@ const memberList: Command = {
   },
 }
 
+function noteOf({ mailed, link }: { readonly mailed: boolean; readonly link: string | null }): string {
+  if (mailed) return 'The link was mailed.'
+  return link === null
+    ? 'The mail server refused the mail: invite again, or ask an operator.'
+    : 'The link was not mailed: hand it over yourself.'
+}
+
 const memberInvite: Command = {
   words: ['member', 'invite'],
   summary: 'Invites somebody to an organization; the link is for that address, once',
@@ -52,10 +59,10 @@ const memberInvite: Command = {
         ['id', value.id],
         ['for', value.email],
         ['role', value.role],
-        ['link', value.link],
+        ['link', value.link ?? 'in the mail'],
         ['expires', value.expires_at],
       ]),
-      notes: [value.mailed ? 'The link was mailed.' : 'The link was not mailed: hand it over yourself.'],
+      notes: [noteOf(value)],
     }
   },
 }
