@@ -31,7 +31,10 @@ const funding = z.object({
 
 const keyChange = z.object({
   key,
-  by: z.object({ kind: z.string(), id: z.string().nullable().describe('key_… of an API key, usr_… of a person') }),
+  by: z.object({
+    kind: z.string(),
+    id: z.string().nullable().describe('key_… of an API key, usr_… of a person'),
+  }),
   details: z.unknown().describe('what the log of changes says of it; never a secret'),
 })
 
