@@ -37,6 +37,22 @@ export async function forgetAttempts(database: Database, what: string): Promise<
   await database.query('delete from identity.attempt where key = $1', [keyOf(what)])
 }
 
+/** Remembers something for a day, which is how long the sweep leaves it. */
+export async function remember(database: Database, what: string): Promise<void> {
+  await database.query(
+    `insert into identity.attempt (key, count) values ($1, 0) on conflict (key) do update set started_at = clock_timestamp()`,
+    [keyOf(what)],
+  )
+}
+
+export async function isRemembered(database: Database, what: string): Promise<boolean> {
+  const row = await database.maybeOne(
+    `select from identity.attempt where key = $1 and started_at > clock_timestamp() - interval '1 day'`,
+    [keyOf(what)],
+  )
+  return row !== null
+}
+
 /** What is over: nothing else would ever remove it. */
 export async function sweep(database: Database): Promise<void> {
   await database.query(`delete from identity.attempt where started_at < clock_timestamp() - interval '1 day'`)

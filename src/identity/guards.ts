@@ -14,6 +14,8 @@ export interface Asker {
   readonly email: string
   /** Names the session that came along, without telling its token; null for none. */
   readonly session: string | null
+  /** This account was signed in to from this place in the last day. */
+  readonly isKnownPlace: boolean
 }
 
 interface Served {
@@ -40,6 +42,11 @@ export function pairOf({ address, email }: Pick<Asker, 'address' | 'email'>): st
   return `sign-in:${email}@${networkOf(address)}`
 }
 
+/** Where the password of an account was right. */
+export function knownPlaceOf(asker: Pick<Asker, 'address' | 'email'>): string {
+  return `known:${pairOf(asker)}`
+}
+
 const perAddress = (what: string, address: string | null, max: number, windowSeconds: number): Limit => ({
   what: `${what}:${networkOf(address)}`,
   max,
@@ -48,11 +55,14 @@ const perAddress = (what: string, address: string | null, max: number, windowSec
 
 const free: Guard = () => []
 
-/** The pair is the narrow one: a stranger elsewhere shuts nobody out of an account before the fiftieth guess. */
+/**
+ * The pair is the narrow one: a stranger elsewhere shuts nobody out of an account before the fiftieth guess, and those of many
+ * places together nobody from where they signed in lately.
+ */
 const signIn: Guard = (who) => [
   perAddress('sign-in', who.address, 100, QUARTER),
   { what: pairOf(who), max: 10, windowSeconds: QUARTER },
-  { what: `account:${who.email}`, max: 50, windowSeconds: QUARTER },
+  ...(who.isKnownPlace ? [] : [{ what: `account:${who.email}`, max: 50, windowSeconds: QUARTER }]),
 ]
 
 const mail: Guard = (who) => [

@@ -47,7 +47,7 @@ test('one subscriber is counted once: an IPv6 network of 64 bits, however it is 
 })
 
 test('every path that takes a password or a code counts its attempts', () => {
-  const asker = { address: '192.0.2.7', email: 'a@example.com', session: 's' }
+  const asker = { address: '192.0.2.7', email: 'a@example.com', session: 's', isKnownPlace: false }
   for (const [path, { guard }] of Object.entries(SERVED))
     if (/sign-in|sign-up|password|two-factor|claim|verif|callback/.test(path))
       assert.ok(guard(asker).length > 0, path)

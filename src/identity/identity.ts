@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type Fault, fault } from '../contract/index.ts'
 import { errorText, isObject, parseJson, type Uuid } from '../kernel/index.ts'
-import { countAttempt, forgetAttempts, sweep } from './attempts.ts'
-import { type Asker, pairOf, SERVED } from './guards.ts'
+import { countAttempt, forgetAttempts, isRemembered, remember, sweep } from './attempts.ts'
+import { type Asker, knownPlaceOf, pairOf, SERVED } from './guards.ts'
 import {
   cookiesOf,
   type Fields,
@@ -121,10 +121,16 @@ class Door {
     const read = jsonFields(req, body.text)
     if (!read.ok) return read.fault
     const { fields } = read
-    const asker: Asker = {
+    const { database } = this.options
+    const place = {
       address: this.options.addressOf(req),
       email: textOf(fields, 'email').trim().toLowerCase(),
+    }
+    const signsIn = path === '/sign-in/email'
+    const asker: Asker = {
+      ...place,
       session: this.people.sessionKey(req.headers),
+      isKnownPlace: signsIn && (await isRemembered(database, knownPlaceOf(place))),
     }
     const seconds = await this.wait(path, asker)
     if (seconds !== null) {
@@ -134,7 +140,10 @@ class Door {
       })
     }
     const response = await this.ask(req, requestId, req.url ?? '', served.method === 'POST' ? fields : null)
-    if (path === '/sign-in/email' && response.ok) await forgetAttempts(this.options.database, pairOf(asker))
+    if (signsIn && response.ok) {
+      await forgetAttempts(database, pairOf(asker))
+      await remember(database, knownPlaceOf(asker))
+    }
     // The library calls every answer of an authenticator that does not hold a failure of its own.
     const wrong = path === '/passkey/verify-registration' && response.status === 500
     await sendWebResponse(res, response, wrong ? 400 : response.status)
@@ -152,7 +161,7 @@ class Door {
       res.setHeader('allow', 'GET, POST')
       return fault('method_not_allowed', 'An operator link takes GET and POST.')
     }
-    const asker = { address: this.options.addressOf(req), email: '', session: null }
+    const asker = { address: this.options.addressOf(req), email: '', session: null, isKnownPlace: false }
     if ((await this.wait('/operator/claim', asker)) !== null)
       return fault('rate_limit_exceeded', 'Too many links were tried from here. Try again in a while.')
     if (!(await operatorCodeLives(database, code))) return NO_LINK

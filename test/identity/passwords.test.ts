@@ -140,6 +140,9 @@ test('one stranger shuts nobody out, and many together get fifty guesses', async
   assert.equal(await from('203.0.113.1', PASSWORD), 200)
   for (let i = 0; i < 40; i++) await from(`2001:db8:0:${i}::1`, 'wrong password')
   assert.equal(await from('203.0.113.2', PASSWORD), 429)
+  assert.equal(await from('203.0.113.1', PASSWORD), 200, 'from where the account was signed in to before')
+  for (let i = 0; i < 10; i++) await from('203.0.113.1', 'wrong password')
+  assert.equal(await from('203.0.113.1', PASSWORD), 429, 'no place to guess at, either')
 })
 
 test('a stolen session is no place to guess the password at, whatever other cookies it is sent with', async (t) => {

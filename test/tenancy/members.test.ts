@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { OPERATIONS } from '../../src/api/operations/index.ts'
 import { mayGive, PERMISSIONS, ROLE_PERMISSIONS, ROLES, type Role } from '../../src/contract/index.ts'
 import { formatId, parseId } from '../../src/kernel/index.ts'
 import type { Mail, Mailer } from '../../src/mail/index.ts'
@@ -44,6 +45,16 @@ test('nobody can give a role that may more than theirs, and only owners make own
     ['owner', 'admin'],
   )
   assert.equal(ROLE_PERMISSIONS.owner.size, PERMISSIONS.length)
+})
+
+test('a key may nothing that whoever can make one may not', () => {
+  const forKeys = OPERATIONS.filter(({ callers }) => callers.includes('key'))
+  assert.ok(forKeys.length > 10)
+  for (const role of ROLES.filter((one) => ROLE_PERMISSIONS[one].has('keys.write')))
+    for (const { id, permission } of forKeys) {
+      assert.ok(permission !== undefined && permission !== 'signed_in', id)
+      assert.ok(ROLE_PERMISSIONS[role].has(permission), `${id}: ${role} lacks ${permission}, and makes keys`)
+    }
 })
 
 test('an invitation is for one address, once, and the log says who asked whom', async (t) => {
