@@ -185,6 +185,7 @@ export async function startApi(
     origins,
     addressOf: (req) => senderAddress(req, NO_NETWORKS),
     maySignUp: tenancy.maySignUp,
+    joining: tenancy,
     redeemOperatorCode,
     operatorCodeLives,
     recordEvent,

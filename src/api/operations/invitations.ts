@@ -98,8 +98,7 @@ export const createInvitation = operation({
       throw invited.reason === 'done_before' ? new MadeBefore(formatId('inv', newId)) : notFound()
     }
     const { invitation, token } = invited
-    // Behind the hash, which no browser sends anywhere: neither in a log nor to another site.
-    const link = `${deps.origin()}/join#${token}`
+    const link = `${deps.origin()}/join/${token}`
     return { ...invitationView(invitation), token, link, mailed: await mail(deps, orgId, invitation, link) }
   },
 })
