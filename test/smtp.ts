@@ -54,7 +54,7 @@ function textOf(message: string): string {
 /** Waits for the first message to an address, takes it away, and gives its text. */
 export async function nextMail(messages: string[], to: string): Promise<string> {
   for (let turn = 0; turn < 500; turn++) {
-    const at = messages.findIndex((message) => message.toLowerCase().includes(`\nto: ${to}`))
+    const at = messages.findIndex((message) => message.toLowerCase().includes(`\nto: ${to.toLowerCase()}`))
     const [message] = at === -1 ? [] : messages.splice(at, 1)
     if (message !== undefined) return textOf(message)
     await sleep(10)

@@ -10,10 +10,11 @@ import { createPost } from './mails.ts'
 import { choicePage, choiceText, donePage, failedPage, tokenPage, tokenText } from './operator-page.ts'
 import { createOperatorBook } from './operators.ts'
 import { isReading, isSameOrigin } from './origin.ts'
-import { PAGE_POLICY } from './page.ts'
+import { type Language, languageOf, PAGE_POLICY } from './page.ts'
 import { createPages, type Pages } from './page-door.ts'
 import { openPeople, type People } from './people.ts'
 import type { Identity, IdentityOptions } from './types.ts'
+import { refusalOf } from './words.ts'
 
 const OPERATOR_PATH = /^\/operator\/([A-Za-z0-9_-]{1,200})$/
 const SWEEP_MS = 10 * 60_000
@@ -138,7 +139,7 @@ class Door {
       res.setHeader('set-cookie', cookiesOf(response))
       return show(req, res, { page: donePage(req), text: 'You operate this installation.\n' })
     }
-    const message = messageIn(await response.text())
+    const message = messageIn(languageOf(req), await response.text())
     return show(req, res, { page: failedPage(req, message), text: `${message}\n` })
   }
 
@@ -166,10 +167,11 @@ function show(req: IncomingMessage, res: ServerResponse, shown: { page: string; 
   return null
 }
 
-function messageIn(text: string): string {
+function messageIn(language: Language, text: string): string {
   const parsed = parseJson(text)
-  const message = parsed.ok && isObject(parsed.value) ? parsed.value['message'] : null
-  return typeof message === 'string' ? message : text
+  const { code, message } = parsed.ok && isObject(parsed.value) ? parsed.value : {}
+  const known = typeof code === 'string' ? refusalOf(language, code) : null
+  return known ?? (typeof message === 'string' ? message : text)
 }
 
 export function createIdentity(options: IdentityOptions): Identity {

@@ -11,7 +11,7 @@ label{display:block;margin:.8rem 0}input{display:block;width:100%;padding:.5rem;
 input[readonly]{background:var(--soft)}button{padding:.5rem 1rem;font:inherit;border:1px solid var(--act);border-radius:.3rem;color:var(--on-act);background:var(--act);cursor:pointer}
 button.plain{color:var(--act);background:none}:focus-visible{outline:3px solid var(--act);outline-offset:2px}
 form,section{margin:1.5rem 0;padding:1rem;border:1px solid var(--line);border-radius:.5rem}li form,form.bare{margin:.3rem 0;padding:0;border:0}
-ul{padding-left:1.2rem}li{margin:.6rem 0}code{background:var(--soft);padding:.2rem .3rem}.small{font-size:.875rem}
+form>:first-child,section>:first-child,input[type=hidden]+*{margin-top:0}section>:last-child{margin-bottom:0}ul{padding-left:1.2rem}li{margin:.6rem 0}code{background:var(--soft);padding:.2rem .3rem}.small{font-size:.875rem}
 .note,.bad{padding:.6rem .8rem;border-left:4px solid var(--act);background:var(--soft)}.bad{border-color:var(--bad)}`
 
 const STYLE_HASH = createHash('sha256').update(STYLE).digest('base64')

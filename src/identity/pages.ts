@@ -35,7 +35,7 @@ const signOutForm = (label: string, next: string): string =>
 /** A button and no address: the provider's is asked for when it is needed. */
 function providerForm(language: Language, next: string, configured: boolean): string {
   if (!configured) return ''
-  return `<form method="post" action="/sign-in/provider">${hidden('next', next)}<button class="plain">${wordsIn(language).provider}</button></form>`
+  return `<form class="bare" method="post" action="/sign-in/provider">${hidden('next', next)}<button class="plain">${wordsIn(language).provider}</button></form>`
 }
 
 interface Next {
@@ -157,7 +157,7 @@ function joinedNote(language: Language, { joined, memberships }: AccountView): s
   const at = memberships.find(({ orgId }) => orgId === joined?.orgId)
   if (joined === null || at === undefined) return ''
   const words = wordsIn(language)
-  const where = `<strong>${escaped(at.name)}</strong> · ${words.as} ${roleIn(language, at.role)}`
+  const where = `<strong>${escaped(at.name)}</strong> · ${words.as}${roleIn(language, at.role)}`
   return `<p class="note" role="status">${joined.before ? words.memberAlready : words.joined} ${where}</p>`
 }
 
@@ -165,7 +165,7 @@ function sessionsOf(language: Language, sessions: readonly OwnSession[]): string
   const words = wordsIn(language)
   const one = (session: OwnSession): string => {
     const agent = escaped((session.agent ?? '').slice(0, 120))
-    const since = `${words.since} ${minuteOf(session.createdAtMs)}`
+    const since = `${words.since}${minuteOf(session.createdAtMs)}`
     const label = `${words.endSession} · ${since}`
     const end = `<form class="bare" method="post" action="/account/sessions/end">${hidden('id', session.id)}<button class="plain" aria-label="${escaped(label)}">${words.end}</button></form>`
     return `<li>${since}${session.address === null ? '' : `, ${words.from} ${escaped(session.address)}`}${
@@ -182,24 +182,24 @@ export function accountPage(shown: Shown, view: AccountView): string {
   const { language } = shown
   const words = wordsIn(language)
   const { person, memberships } = view
-  const operator = person.operatorRole === null ? '' : `<p>${words.operatorRole} ${person.operatorRole}</p>`
+  const operator = person.operatorRole === null ? '' : `<p>${words.operatorRole}${person.operatorRole}</p>`
   const belongs =
     memberships.length === 0
       ? `<p>${words.belongsNowhere}</p>`
       : `<ul>${memberships
           .map(
             ({ name, role }) =>
-              `<li><strong>${escaped(name)}</strong> · ${words.as} ${roleIn(language, role)}</li>`,
+              `<li><strong>${escaped(name)}</strong> · ${words.as}${roleIn(language, role)}</li>`,
           )
           .join('')}</ul>`
   return htmlPage(
     language,
     words.account,
     `${badOf(shown)}${joinedNote(language, view)}<p>${escaped(person.email)}</p>${operator}
-<form method="post" action="/account/name">${field(words.name, 'name', `maxlength="128" autocomplete="name" value="${escaped(person.name)}"`)}<button class="plain">${words.save}</button></form>
 <section><h2>${words.belongs}</h2>${belongs}</section>
 <section><h2>${words.next}</h2><p>${words.nextText}</p><ul><li><a href="/api/v1/me">${words.nextMe}</a> <code>GET /api/v1/me</code></li>
 <li><a href="/openapi.json">${words.nextApi}</a></li></ul></section>
+<form method="post" action="/account/name">${field(words.name, 'name', `maxlength="128" autocomplete="name" value="${escaped(person.name)}"`)}<button class="plain">${words.save}</button></form>
 ${sessionsOf(language, view.sessions)}${signOutForm(words.signOut, '/sign-in')}`,
   )
 }
@@ -221,9 +221,9 @@ function joinForm(language: Language, view: JoinView): string {
   const { invitation, person, path } = view
   const email = escaped(invitation.email)
   if (person !== null && person.email === invitation.email)
-    return `<form method="post" action="${path}">${hidden('use', 'accept')}<p>${words.signedInAs} ${escaped(person.email)}</p><button>${words.join}</button></form>`
+    return `<form method="post" action="${path}">${hidden('use', 'accept')}<p>${words.signedInAs}${escaped(person.email)}</p><button>${words.join}</button></form>`
   if (person !== null)
-    return `<section><p>${words.signedInAs} ${escaped(person.email)}. ${words.otherAddress} <strong>${email}</strong></p>
+    return `<section><p>${words.signedInAs}${escaped(person.email)}</p><p>${words.otherAddress}<strong>${email}</strong></p>
 <p>${words.otherAddressText}</p>${signOutForm(words.signOut, path)}</section>`
   const provider = providerForm(language, path, view.provider)
   if (view.known)
@@ -246,8 +246,8 @@ export function joinPage(shown: Shown, view: JoinView): string {
   return htmlPage(
     language,
     `${words.join} ${invitation.organization}`,
-    `${badOf(shown)}<p>${asked}${language === 'zh' ? '。' : '.'}</p>
-<p>${words.asRole} <strong>${roleIn(language, invitation.role)}</strong><br><span class="small">${words.until} ${minuteOf(invitation.expiresAtMs)}</span></p>
+    `${badOf(shown)}<p>${asked}</p>
+<p>${words.asRole}<strong>${roleIn(language, invitation.role)}</strong><br><span class="small">${words.until}${minuteOf(invitation.expiresAtMs)}</span></p>
 ${joinForm(language, view)}`,
   )
 }

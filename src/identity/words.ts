@@ -1,6 +1,6 @@
 import type { Language } from './page.ts'
 
-/** What the pages of sign-in say. */
+/** What the pages of sign-in say. What stands before a name or a time ends as its language wants. */
 
 const EN = {
   signIn: 'Sign in',
@@ -36,19 +36,19 @@ const EN = {
   save: 'Save',
   passwordSet: 'The password is set. You can sign in with it now.',
   account: 'Your account',
-  operatorRole: 'You operate this installation as',
+  operatorRole: 'You operate this installation as ',
   belongs: 'Where you belong',
   belongsNowhere: 'You belong to no organization yet. Whoever runs one can invite you.',
   joined: 'You have joined',
   memberAlready: 'You belonged to this organization already.',
-  as: 'as',
+  as: 'as ',
   next: 'What next',
   nextText: 'Everything that your role allows is in the API, under this sign-in or with an API key.',
   nextMe: 'what you may do',
   nextApi: 'the reference of the API (OpenAPI)',
   sessions: 'Where you are signed in',
   thisSession: 'this one',
-  since: 'since',
+  since: 'since ',
   from: 'from',
   end: 'End',
   endSession: 'End the session',
@@ -56,15 +56,15 @@ const EN = {
   signOut: 'Sign out',
   join: 'Join',
   invites: 'invites you to join',
-  operatorInvites: 'Who operates this installation invites you to join',
-  asRole: 'Your role there:',
-  until: 'The invitation is good until',
+  operatorInvites: 'An operator of this installation invites you to join',
+  asRole: 'Your role there: ',
+  until: 'The invitation is good until ',
   create: 'Make an account',
   createAndJoin: 'Make the account and join',
   haveAccount: 'There is an account under this address. Sign in with it, then join.',
-  signedInAs: 'You are signed in as',
-  otherAddress: 'The invitation is for another address:',
-  otherAddressText: 'Sign out, then open the link again under that address.',
+  signedInAs: 'You are signed in as ',
+  otherAddress: 'The invitation is for another address: ',
+  otherAddressText: 'Sign out, and go on here under that address.',
   noInvitation: 'No invitation',
   noInvitationText:
     'This invitation was accepted, was withdrawn, is too old, or never was one. Ask whoever invited you for a new one.',
@@ -129,13 +129,13 @@ const ZH: Words = {
   invites: '邀请您加入',
   operatorInvites: '系统管理员邀请您加入',
   asRole: '您的角色：',
-  until: '邀请有效期至',
+  until: '邀请有效期至 ',
   create: '创建账户',
   createAndJoin: '创建账户并加入',
   haveAccount: '该邮箱已有账户。请先登录，再加入。',
   signedInAs: '当前登录账户：',
   otherAddress: '此邀请发给另一个邮箱：',
-  otherAddressText: '请先退出登录，再用该邮箱的账户打开此链接。',
+  otherAddressText: '请先退出登录，然后在此以该邮箱继续。',
   noInvitation: '邀请无效',
   noInvitationText: '此邀请已被接受、已撤回、已过期或不存在。请让邀请人重新发送。',
   back: '返回',
@@ -171,6 +171,12 @@ const REFUSALS: Readonly<Record<string, Sentence>> = {
     '错误次数过多，第二步验证已锁定 15 分钟。',
   ],
   INVALID_TWO_FACTOR_COOKIE: ['The sign-in took too long. Start again.', '登录超时，请重新登录。'],
+  PASSWORD_LENGTH: ['A password has 12 to 128 characters.', '密码需为 12 至 128 个字符。'],
+  FIELDS_MISSING: ['Name, address and password are needed.', '请填写姓名、邮箱和密码。'],
+  OPERATOR_LINK_INVALID: [
+    'This link was used, is too old, or never was one.',
+    '此链接已被使用、已过期或不存在。',
+  ],
   ACCOUNT_EXISTS: [
     'There is an account under this address. Sign in with it.',
     '该邮箱已有账户，请直接登录。',
@@ -195,14 +201,16 @@ const REFUSALS: Readonly<Record<string, Sentence>> = {
   ],
   other_address: ['The invitation is for another address than yours.', '此邀请发给另一个邮箱。'],
   OVERLOADED: ['Too many sign-ins at once. Try again in a moment.', '登录请求过多，请稍后重试。'],
-  FAILED: ['That did not work. Try again.', '操作未成功，请重试。'],
 }
 
-export function refusalIn(language: Language, code: string): string {
-  const found = Object.hasOwn(REFUSALS, code) ? REFUSALS[code] : undefined
-  const [en, zh] = found ?? ['That did not work. Try again.', '操作未成功，请重试。']
+/** Null: nothing is known of the code. */
+export function refusalOf(language: Language, code: string): string | null {
+  const [en, zh] = (Object.hasOwn(REFUSALS, code) ? REFUSALS[code] : undefined) ?? [null, null]
   return language === 'zh' ? zh : en
 }
+
+export const refusalIn = (language: Language, code: string): string =>
+  refusalOf(language, code) ?? (language === 'zh' ? '操作未成功，请重试。' : 'That did not work. Try again.')
 
 export function waitIn(language: Language, seconds: number): string {
   const minutes = Math.ceil(seconds / 60)
