@@ -186,6 +186,7 @@ export async function startApi(
     origins,
     addressOf: (req) => senderAddress(req, NO_NETWORKS),
     maySignUp: tenancy.maySignUp,
+    joining: tenancy,
     redeemOperatorCode,
     operatorCodeLives,
     endOperatorCodes,

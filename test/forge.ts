@@ -7,6 +7,7 @@ import { type App, buildApp } from '../src/app.ts'
 import type { Receipt } from '../src/contract/index.ts'
 import type { Database } from '../src/db/index.ts'
 import { type Log, parseNano, silentLog, type Uuid } from '../src/kernel/index.ts'
+import type { AppOptions } from '../src/parts.ts'
 import { type Sandbox, startSandbox } from '../src/sandbox/index.ts'
 import type { NewKey } from '../src/tenancy/index.ts'
 import { testDatabase } from './database.ts'
@@ -64,6 +65,8 @@ export interface ForgeOptions {
   readonly durable?: boolean
   readonly redisUrl?: string
   readonly failuresPerMinute?: number
+  /** How people get in and are written to. */
+  readonly people?: Partial<Pick<AppOptions, 'mail' | 'signUp' | 'oidc'>>
 }
 
 /** Prices that make mental arithmetic easy: 1 per million input, 0.1 cached, 10 output. */
@@ -206,6 +209,7 @@ export async function startForge(t: TestContext, options: ForgeOptions = {}): Pr
     env: {},
     operatorToken: OPERATOR_TOKEN,
     ...INSTALLATION,
+    ...options.people,
     redisUrl: options.redisUrl ?? null,
     ...(options.failuresPerMinute === undefined ? {} : { failuresPerMinute: options.failuresPerMinute }),
     webhookPrivateTargets: true,

@@ -8,11 +8,12 @@ import { errorText, type Log } from '../kernel/index.ts'
 import { createAdapter } from './adapter.ts'
 import { countAttempt } from './attempts.ts'
 import { ACCOUNT, PASSKEY, SESSION, TWO_FACTOR, USER, VERIFICATION } from './columns.ts'
-import { type createPost, existingMail, resetMail, verificationMail } from './mails.ts'
+import { confirmMail, type createPost, existingMail, resetMail } from './mails.ts'
 import { ADDRESS_HEADER, ownEndpoints } from './own-endpoints.ts'
 import { createPasswords } from './passwords.ts'
 import { SESSION_COOKIE, SESSION_IDLE_SECONDS } from './session-cookie.ts'
 import type { IdentityOptions, OidcSettings } from './types.ts'
+import { confirmAddress, takeOver } from './unconfirmed.ts'
 
 /**
  * The sign-in library as it is used here. Loaded with the first request that needs it: the gateway starts without, and its
@@ -77,6 +78,11 @@ function beforeHook(options: AuthOptions) {
       if (!allowed) throw NO_INVITATION()
       if ((textIn(body, 'name') ?? '').trim() === '')
         throw new APIError('BAD_REQUEST', { code: 'NAME_MISSING', message: 'A name is needed.' })
+      const proven = { email, name: textIn(body, 'name') ?? '', password: textIn(body, 'password') ?? '' }
+      const id =
+        token === null ? null : await takeOver(options.database, options.ids, ctx.context.password, proven)
+      if (id !== null)
+        return { token: null, user: { id, email, name: proven.name.trim(), emailVerified: true } }
     }
     // A token that the browser brings was not asked for by us, so nothing ties it to this sign-in.
     if (ctx.path === '/sign-in/social' && body?.['idToken'] !== undefined)
@@ -250,41 +256,51 @@ function loggerOf(log: Log) {
   }
 }
 
+interface Addressee {
+  readonly id: string
+  readonly email: string
+  readonly emailVerified: boolean
+}
+
 /** Anybody may sign up under any address, and each time a mail goes there: after some, none does for a while. */
 const SIGN_UP_MAILS = { max: 5, windowSeconds: 3_600 } as const
 
-function mailing(options: AuthOptions, origin: string) {
+/**
+ * An address is confirmed by choosing the password under the link that was mailed to it: confirming alone would let in
+ * whoever had made the account, who need not be the one who reads the mail.
+ * @param sendLink asks for a link under which a password is set
+ */
+function mailing(options: AuthOptions, origin: string, sendLink: (email: string) => Promise<unknown>) {
   const { mailer, post, database } = options
+  const onPasswordReset = ({ user }: { user: Addressee }) => confirmAddress(database, user.id)
+  if (!mailer.configured) return { password: { onPasswordReset }, verification: {} }
   const isFlood = async (email: string): Promise<boolean> =>
     (await countAttempt(database, [{ what: `sign-up-mail:${email}`, ...SIGN_UP_MAILS }])) !== null
-  if (!mailer.configured) return { password: {}, verification: {} }
+  const confirm = async ({ user }: { user: Addressee }): Promise<void> => {
+    if (!user.emailVerified && !(await isFlood(user.email))) post.afterwards(() => sendLink(user.email))
+  }
   return {
     password: {
-      sendResetPassword: async ({ user, token }: { user: { email: string }; token: string }) =>
-        post.later(resetMail(user.email, `${origin}/reset-password?token=${token}`)),
-      onExistingUserSignUp: async ({ user }: { user: { email: string } }) => {
-        if (!(await isFlood(user.email))) post.later(existingMail(user.email, `${origin}/sign-in`))
+      onPasswordReset,
+      sendResetPassword: async ({ user, token }: { user: Addressee; token: string }) => {
+        const url = `${origin}/reset-password?token=${token}`
+        post.later(user.emailVerified ? resetMail(user.email, url) : confirmMail(user.email, url))
+      },
+      onExistingUserSignUp: async ({ user }: { user: Addressee }) => {
+        if (!user.emailVerified) await confirm({ user })
+        else if (!(await isFlood(user.email))) post.later(existingMail(user.email, `${origin}/sign-in`))
       },
     },
-    verification: {
-      sendVerificationEmail: async ({
-        user,
-        url,
-      }: {
-        user: { email: string; emailVerified: boolean }
-        url: string
-      }) => {
-        if (!user.emailVerified) post.later(verificationMail(user.email, url))
-      },
-    },
+    verification: { sendVerificationEmail: confirm },
   }
 }
 
 export function createAuth(options: AuthOptions) {
   const origins = options.origins()
   const origin = origins[0] ?? ''
-  const mail = mailing(options, origin)
-  return betterAuth({
+  const links = { send: (_email: string): Promise<unknown> => Promise.resolve() }
+  const mail = mailing(options, origin, (email) => links.send(email))
+  const auth = betterAuth({
     appName: APP_NAME,
     baseURL: origin,
     basePath: BASE_PATH,
@@ -340,4 +356,6 @@ export function createAuth(options: AuthOptions) {
       cookies: COOKIES,
     },
   })
+  links.send = (email) => auth.api.requestPasswordReset({ body: { email } })
+  return auth
 }

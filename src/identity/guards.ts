@@ -93,7 +93,6 @@ export const SERVED: Readonly<Record<string, Served>> = {
   '/request-password-reset': post(mail),
   '/reset-password': post(secret),
   '/send-verification-email': post(mail),
-  '/verify-email': get(open),
   '/update-user': post(),
   '/list-accounts': get(),
   '/link-social': post(open),
@@ -116,3 +115,6 @@ export const SERVED: Readonly<Record<string, Served>> = {
   '/sessions/revoke-others': post(),
   '/operator/claim': post(claim),
 }
+
+/** Of pages that ask the library for nothing. */
+export const OWN_GUARDS: Readonly<Record<string, Guard>> = { '/invitation': open }

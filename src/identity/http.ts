@@ -31,6 +31,11 @@ export async function readBody(req: IncomingMessage): Promise<Body> {
 
 export type Fields = Readonly<Record<string, unknown>>
 
+export const textOf = (fields: Fields, name: string): string => {
+  const value = fields[name]
+  return typeof value === 'string' ? value : ''
+}
+
 export type Read =
   | { readonly ok: true; readonly fields: Fields }
   | { readonly ok: false; readonly fault: Fault }

@@ -1,34 +1,21 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type Fault, fault } from '../contract/index.ts'
 import { errorText, isObject, parseJson, type Uuid } from '../kernel/index.ts'
-import { countAttempt, forgetAttempts, isRemembered, remember, sweep } from './attempts.ts'
-import { type Asker, knownPlaceOf, pairOf, SERVED } from './guards.ts'
-import {
-  cookiesOf,
-  type Fields,
-  formFields,
-  jsonFields,
-  readBody,
-  sendWebResponse,
-  webRequest,
-} from './http.ts'
+import { sweep } from './attempts.ts'
+import { SERVED } from './guards.ts'
+import { cookiesOf, formFields, jsonFields, readBody, sendWebResponse, textOf } from './http.ts'
+import { BASE_PATH, createLibrary, type Library } from './library.ts'
 import { loadAuth } from './load.ts'
 import { createPost } from './mails.ts'
-import {
-  choicePage,
-  choiceText,
-  donePage,
-  failedPage,
-  PAGE_POLICY,
-  tokenPage,
-  tokenText,
-} from './operator-page.ts'
+import { choicePage, choiceText, donePage, failedPage, tokenPage, tokenText } from './operator-page.ts'
 import { createOperatorBook } from './operators.ts'
 import { isReading, isSameOrigin } from './origin.ts'
+import { type Language, languageOf, PAGE_POLICY } from './page.ts'
+import { createPages, type Pages } from './page-door.ts'
 import { openPeople, type People } from './people.ts'
 import type { Identity, IdentityOptions } from './types.ts'
+import { refusalOf } from './words.ts'
 
-const BASE_PATH = '/api/auth'
 const OPERATOR_PATH = /^\/operator\/([A-Za-z0-9_-]{1,200})$/
 const SWEEP_MS = 10 * 60_000
 
@@ -36,6 +23,11 @@ type Handler = (request: Request) => Promise<Response>
 
 const CSRF = fault('csrf', 'The request comes from another site, or does not say where it comes from.')
 const NO_LINK = fault('not_found', 'This link was used, is too old, or never was one.')
+
+const TOO_MANY_LINKS = fault(
+  'rate_limit_exceeded',
+  'Too many links were tried from here. Try again in a while.',
+)
 
 /** A browser's request that changes something, or one with cookies, must be from our own pages. */
 function isForeign(req: IncomingMessage, origins: readonly string[]): boolean {
@@ -45,66 +37,34 @@ function isForeign(req: IncomingMessage, origins: readonly string[]): boolean {
   return asked && !isSameOrigin(req, origins)
 }
 
-const textOf = (fields: Fields, name: string): string => {
-  const value = fields[name]
-  return typeof value === 'string' ? value : ''
-}
-
 class Door {
   private readonly options: IdentityOptions
   private readonly people: People
-  private readonly handler: () => Promise<Handler>
+  private readonly library: Library
+  private readonly pages: Pages
 
-  constructor(options: IdentityOptions, people: People, handler: () => Promise<Handler>) {
+  constructor(options: IdentityOptions, people: People, library: Library) {
     this.options = options
     this.people = people
-    this.handler = handler
+    this.library = library
+    this.pages = createPages(options, people, library)
+  }
+
+  ownsPage(path: string): boolean {
+    return this.pages.owns(path)
   }
 
   async handle(req: IncomingMessage, res: ServerResponse, requestId: Uuid): Promise<Fault | null> {
     if (isForeign(req, this.options.origins())) return CSRF
     const [path = ''] = (req.url ?? '').split('?', 1)
+    if (this.pages.owns(path)) return await this.pages.handle(req, res, requestId)
     const code = OPERATOR_PATH.exec(path)?.[1]
     return code === undefined
-      ? await this.library(req, res, requestId, path.slice(BASE_PATH.length))
+      ? await this.paths(req, res, requestId, path.slice(BASE_PATH.length))
       : await this.operatorLink(req, res, requestId, code)
   }
 
-  /** @returns seconds to wait, or null */
-  private wait(path: string, asker: Asker): Promise<number | null> {
-    return countAttempt(this.options.database, SERVED[path]?.guard(asker) ?? [])
-  }
-
-  private async ask(
-    req: IncomingMessage,
-    requestId: Uuid,
-    target: string,
-    fields: Fields | null,
-  ): Promise<Response> {
-    const handle = await this.handler()
-    const origin = this.options.origins()[0] ?? ''
-    const address = this.options.addressOf(req) ?? ''
-    try {
-      return await handle(
-        webRequest(req, {
-          url: origin + target,
-          method: fields === null ? 'GET' : 'POST',
-          body: fields === null ? null : JSON.stringify(fields),
-          headers: {
-            // Where it comes from was judged above; the library wants to read it in its own way.
-            ...(fields === null ? {} : { origin }),
-            'x-forge-address': address,
-            'x-forge-request': requestId,
-          },
-        }),
-      )
-    } finally {
-      // Whatever it changed: who was signed in is asked again.
-      this.people.forget()
-    }
-  }
-
-  private async library(
+  private async paths(
     req: IncomingMessage,
     res: ServerResponse,
     requestId: Uuid,
@@ -121,28 +81,16 @@ class Door {
     const read = jsonFields(req, body.text)
     if (!read.ok) return read.fault
     const { fields } = read
-    const { database } = this.options
-    const place = {
-      address: this.options.addressOf(req),
-      email: textOf(fields, 'email').trim().toLowerCase(),
-    }
-    const signsIn = path === '/sign-in/email'
-    const asker: Asker = {
-      ...place,
-      session: this.people.sessionKey(req.headers),
-      isKnownPlace: signsIn && (await isRemembered(database, knownPlaceOf(place))),
-    }
-    const seconds = await this.wait(path, asker)
-    if (seconds !== null) {
-      res.setHeader('retry-after', seconds)
-      return fault('rate_limit_exceeded', `Too many attempts. Try again in ${seconds} seconds.`, {
-        retryAfterMs: seconds * 1_000,
+    const { waitSeconds, response } = await this.library.call(req, requestId, {
+      path,
+      fields: served.method === 'POST' ? fields : null,
+      target: req.url ?? '',
+    })
+    if (waitSeconds !== null) {
+      res.setHeader('retry-after', waitSeconds)
+      return fault('rate_limit_exceeded', `Too many attempts. Try again in ${waitSeconds} seconds.`, {
+        retryAfterMs: waitSeconds * 1_000,
       })
-    }
-    const response = await this.ask(req, requestId, req.url ?? '', served.method === 'POST' ? fields : null)
-    if (signsIn && response.ok) {
-      await forgetAttempts(database, pairOf(asker))
-      await remember(database, knownPlaceOf(asker))
     }
     // The library calls every answer of an authenticator that does not hold a failure of its own.
     const wrong = path === '/passkey/verify-registration' && response.status === 500
@@ -162,8 +110,7 @@ class Door {
       return fault('method_not_allowed', 'An operator link takes GET and POST.')
     }
     const asker = { address: this.options.addressOf(req), email: '', session: null, isKnownPlace: false }
-    if ((await this.wait('/operator/claim', asker)) !== null)
-      return fault('rate_limit_exceeded', 'Too many links were tried from here. Try again in a while.')
+    if ((await this.library.wait('/operator/claim', asker)) !== null) return TOO_MANY_LINKS
     if (!(await operatorCodeLives(database, code))) return NO_LINK
     res.setHeader('content-security-policy', PAGE_POLICY)
     // Under "no-referrer" a form would not say where it comes from.
@@ -182,13 +129,17 @@ class Door {
       const { operatorToken } = this.options
       return show(req, res, { page: tokenPage(req, operatorToken), text: tokenText(operatorToken) })
     }
-    const response = await this.ask(req, requestId, `${BASE_PATH}/operator/claim`, { ...read.fields, code })
+    const { response } = await this.library.call(req, requestId, {
+      path: '/operator/claim',
+      fields: { ...read.fields, code },
+    })
+    if (response === null) return TOO_MANY_LINKS
     res.statusCode = response.status
     if (response.ok) {
       res.setHeader('set-cookie', cookiesOf(response))
       return show(req, res, { page: donePage(req), text: 'You operate this installation.\n' })
     }
-    const message = messageIn(await response.text())
+    const message = messageIn(languageOf(req), await response.text())
     return show(req, res, { page: failedPage(req, message), text: `${message}\n` })
   }
 
@@ -216,10 +167,11 @@ function show(req: IncomingMessage, res: ServerResponse, shown: { page: string; 
   return null
 }
 
-function messageIn(text: string): string {
+function messageIn(language: Language, text: string): string {
   const parsed = parseJson(text)
-  const message = parsed.ok && isObject(parsed.value) ? parsed.value['message'] : null
-  return typeof message === 'string' ? message : text
+  const { code, message } = parsed.ok && isObject(parsed.value) ? parsed.value : {}
+  const known = typeof code === 'string' ? refusalOf(language, code) : null
+  return known ?? (typeof message === 'string' ? message : text)
 }
 
 export function createIdentity(options: IdentityOptions): Identity {
@@ -239,7 +191,7 @@ export function createIdentity(options: IdentityOptions): Identity {
       })
     return loading
   }
-  const door = new Door(options, people, handler)
+  const door = new Door(options, people, createLibrary(options, people, handler))
   const sweeping = setInterval(() => {
     sweep(database).catch((thrown: unknown) =>
       log.warn({ error: errorText(thrown) }, 'ended sessions were not swept'),
@@ -248,7 +200,7 @@ export function createIdentity(options: IdentityOptions): Identity {
   sweeping.unref()
 
   return {
-    owns: (path) => path.startsWith(`${BASE_PATH}/`) || path.startsWith('/operator/'),
+    owns: (path) => path.startsWith(`${BASE_PATH}/`) || path.startsWith('/operator/') || door.ownsPage(path),
     handle: (req, res, requestId) => door.handle(req, res, requestId),
     personOf: (req) => people.personOf(req.headers),
     hasSession: (req) => people.hasSession(req.headers),

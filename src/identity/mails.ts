@@ -3,13 +3,13 @@ import type { Mail, Mailer } from '../mail/index.ts'
 
 /** What is written to people, in both languages: whom a mail is for is known by the address alone. */
 
-export function verificationMail(to: string, url: string): Mail {
+export function confirmMail(to: string, url: string): Mail {
   return {
     to,
     subject: 'Tokens Forge: confirm your address / 确认您的邮箱',
     text: [
-      'Open this link to confirm that this address is yours. It works for one hour.',
-      '打开以下链接，确认此邮箱属于您。链接一小时内有效。',
+      'Open this link to confirm that this address is yours, and choose your password there. It works once, within one hour.',
+      '打开以下链接，确认此邮箱属于您，并在其中设置密码。链接仅可使用一次，一小时内有效。',
       '',
       url,
       '',
@@ -53,16 +53,18 @@ export function existingMail(to: string, url: string): Mail {
 /** Sends later, so that the time of an answer does not tell whether there was anybody to write to. */
 export function createPost(mailer: Mailer, log: Log) {
   const underWay = new Set<Promise<unknown>>()
+  const afterwards = (work: () => Promise<unknown>): void => {
+    const working = work()
+      .catch((thrown: unknown) => log.error({ error: errorText(thrown) }, 'a mail was not sent'))
+      .finally(() => underWay.delete(working))
+    underWay.add(working)
+  }
   return {
-    later(mail: Mail): void {
-      const sending = mailer
-        .send(mail)
-        .catch((thrown: unknown) => log.error({ error: errorText(thrown) }, 'a mail was not sent'))
-        .finally(() => underWay.delete(sending))
-      underWay.add(sending)
-    },
+    later: (mail: Mail): void => afterwards(() => mailer.send(mail)),
+    afterwards,
     async close(): Promise<void> {
-      await Promise.all(underWay)
+      // What is under way may ask for a mail.
+      while (underWay.size > 0) await Promise.all(underWay)
     },
   }
 }

@@ -1,19 +1,8 @@
-import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
+import { escaped, field, htmlPage, languageOf, PASSWORD_RULES } from './page.ts'
 import type { Person } from './types.ts'
 
 /** The page behind an operator link: a form and no script, in the language that the browser asks for. */
-
-const STYLE = `body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:3rem auto;padding:0 1rem;color:#1c1c1e}
-label{display:block;margin:.8rem 0}input{display:block;width:100%;padding:.5rem;font:inherit;box-sizing:border-box}
-button{padding:.5rem 1rem;font:inherit}form{margin:1.5rem 0;padding:1rem;border:1px solid #ccc;border-radius:.5rem}
-code{overflow-wrap:anywhere;background:#f2f2f4;padding:.2rem .3rem}
-@media(prefers-color-scheme:dark){body{background:#161618;color:#eee}code{background:#2c2c2e}}`
-
-const STYLE_HASH = createHash('sha256').update(STYLE).digest('base64')
-
-/** Nothing is fetched, nothing runs, nobody frames it, and its forms go nowhere else. */
-export const PAGE_POLICY = `default-src 'none'; style-src 'sha256-${STYLE_HASH}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'`
 
 const EN = {
   title: 'Operate this Tokens Forge',
@@ -54,21 +43,11 @@ const ZH: typeof EN = {
   back: '返回',
 }
 
-function escaped(text: string): string {
-  return text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`)
-}
-
-const isChinese = (req: IncomingMessage): boolean => /^\s*zh\b/i.test(req.headers['accept-language'] ?? '')
-
 function page(req: IncomingMessage, body: (words: typeof EN) => string): string {
-  const words = isChinese(req) ? ZH : EN
-  return `<!doctype html><html lang="${isChinese(req) ? 'zh' : 'en'}"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width,initial-scale=1"><title>${words.title}</title><style>${STYLE}</style></head>
-<body><h1>${words.title}</h1>${body(words)}</body></html>`
+  const language = languageOf(req)
+  const words = language === 'zh' ? ZH : EN
+  return htmlPage(language, words.title, body(words))
 }
-
-const field = (label: string, name: string, rest: string): string =>
-  `<label>${label}<input name="${name}" required ${rest}></label>`
 
 export function choicePage(req: IncomingMessage, person: Person | null): string {
   return page(req, (words) => {
@@ -77,7 +56,7 @@ export function choicePage(req: IncomingMessage, person: Person | null): string 
         ? `<h2>${words.account}</h2>
 ${field(words.name, 'name', 'maxlength="128" autocomplete="name"')}
 ${field(words.email, 'email', 'type="email" maxlength="320" autocomplete="username"')}
-${field(words.password, 'password', 'type="password" minlength="12" maxlength="128" autocomplete="new-password"')}
+${field(words.password, 'password', PASSWORD_RULES)}
 <button>${words.create}</button>`
         : `<p>${words.signedInAs} ${escaped(person.email)}</p><button>${words.take}</button>`
     return `<p>${words.intro}</p><form method="post"><input type="hidden" name="use" value="account">${fields}</form>

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
-import type { AuditActor, Fault } from '../contract/index.ts'
+import type { AuditActor, Fault, Role } from '../contract/index.ts'
 import type { Database, Listener, ListenHandlers, Queryable } from '../db/index.ts'
 import type { IdSource, Json, Log, Uuid } from '../kernel/index.ts'
 import type { Mailer } from '../mail/index.ts'
@@ -47,6 +47,33 @@ export interface IdentityEvent {
   readonly after?: Json
 }
 
+export interface SeenInvitation {
+  readonly orgId: Uuid
+  /** The organization's name. */
+  readonly organization: string
+  readonly email: string
+  readonly role: Role
+  /** Null: an operator. */
+  readonly invitedBy: Uuid | null
+  readonly expiresAtMs: number
+}
+
+/** What tenancy knows of where people belong, as the pages need it. */
+export interface Joining {
+  /** Null when there is no open invitation of that token; changes nothing. */
+  seeInvitation(token: string): Promise<SeenInvitation | null>
+  accept(
+    token: string,
+    person: Pick<Person, 'id' | 'email' | 'emailVerified'>,
+    by: EventActor,
+  ): Promise<
+    | { readonly ok: true; readonly member: { readonly orgId: Uuid } }
+    | { readonly ok: false; readonly reason: 'unknown' | 'exceeds' | 'other_address' | 'member_already' }
+  >
+  membershipsOf(personId: Uuid): Promise<ReadonlyMap<Uuid, Role>>
+  getOrganization(id: Uuid): Promise<{ readonly name: string } | null>
+}
+
 export interface IdentityOptions {
   readonly database: Database
   readonly listen: (database: Database, channels: readonly string[], handlers: ListenHandlers) => Listener
@@ -65,6 +92,7 @@ export interface IdentityOptions {
    * address. Without one it is asked for an address that the provider has verified.
    */
   readonly maySignUp: (email: string, token: string | null) => Promise<boolean>
+  readonly joining: Joining
   /** Uses up the code of an operator link within the transaction; true for exactly one asker. */
   readonly redeemOperatorCode: (tx: Pick<Queryable, 'maybeOne'>, code: string) => Promise<boolean>
   /** Whether the code could be redeemed now; changes nothing. */

@@ -1,44 +1,8 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
-import { type TestContext, test } from 'node:test'
+import { test } from 'node:test'
+import { smtpServer } from '../../test/smtp.ts'
 import { silentLog } from '../kernel/index.ts'
 import { createMailer } from './index.ts'
-
-/** A mail server of as much SMTP as one message needs. `refuse` is its answer to a recipient. */
-async function smtpServer(t: TestContext, refuse: string | null = null) {
-  const messages: string[] = []
-  const server = createServer((socket) => {
-    let data = false
-    let text = ''
-    socket.setEncoding('utf8')
-    socket.on('error', () => {})
-    const say = (line: string): void => void socket.write(`${line}\r\n`)
-    say('220 stand.test ESMTP')
-    socket.on('data', (chunk: string) => {
-      text += chunk
-      for (;;) {
-        const end = data ? text.indexOf('\r\n.\r\n') : text.indexOf('\r\n')
-        if (end === -1) return
-        const piece = text.slice(0, end)
-        text = text.slice(end + (data ? 5 : 2))
-        if (data) {
-          messages.push(piece)
-          data = false
-          say('250 taken')
-        } else if (/^DATA/i.test(piece)) {
-          data = true
-          say('354 go on')
-        } else if (/^RCPT/i.test(piece) && refuse !== null) say(refuse)
-        else say(/^QUIT/i.test(piece) ? '221 bye' : '250 ok')
-      }
-    })
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.after(() => server.close())
-  return { url: `smtp://127.0.0.1:${(server.address() as AddressInfo).port}`, messages }
-}
 
 test('a mail arrives with its text; a line break in the subject adds no header', async (t) => {
   const { url, messages } = await smtpServer(t)

@@ -46,6 +46,8 @@ export interface Invitations {
   }): Promise<readonly Invitation[]>
   /** Null when there is none of that id; ended ones stay as they are. */
   revokeInvitation(id: Uuid, by?: Actor): Promise<Invitation | null>
+  /** The open invitation of a token, with the name of its organization; changes nothing. */
+  seeInvitation(token: string): Promise<(Invitation & { readonly organization: string }) | null>
   /**
    * Whether an address was invited, so that its owner may make an account.
    * @param token of the invitation; null for an address that somebody else has verified
@@ -206,6 +208,13 @@ export function createInvitations(parts: InvitationParts): Invitations {
         [email.toLowerCase()],
       )
       return open.length > 0
+    },
+    async seeInvitation(token) {
+      const invitation = await openOf(database, token)
+      if (invitation === null) return null
+      const text = 'select name from tenancy.organization where id = $1'
+      const { name } = await database.one<{ name: string }>(text, [invitation.orgId])
+      return { ...invitation, organization: name }
     },
     invite: (input, by = SYSTEM) => database.tx((tx) => invite(parts, tx, input, by)),
     async listInvitations({ orgId, limit, before }) {

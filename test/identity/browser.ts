@@ -12,6 +12,35 @@ export interface Answer {
   readonly cookies: readonly string[]
 }
 
+/** A form of a page: what it sends when nothing is typed. */
+interface Form {
+  readonly action: string
+  readonly fields: Record<string, string>
+}
+
+const unescaped = (text: string): string =>
+  text.replace(/&#(\d+);/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 10)))
+
+const attribute = (tag: string, name: string): string | null => {
+  const found = new RegExp(`\\s${name}="([^"]*)"`).exec(tag)
+  return found === null ? null : unescaped(found[1] ?? '')
+}
+
+/** @param here where a form leads that names no place */
+export function formsOf(page: string, here: string): Form[] {
+  return [...page.matchAll(/(<form[^>]*>)(.*?)<\/form>/gs)].map(([, tag = '', inside = '']) => ({
+    action: attribute(tag, 'action') ?? here,
+    fields: Object.fromEntries(
+      [...inside.matchAll(/<input[^>]*>/g)].map(([input]) => [
+        attribute(input, 'name') ?? '',
+        attribute(input, 'value') ?? '',
+      ]),
+    ),
+  }))
+}
+
+const HTML = { accept: 'text/html,*/*' }
+
 export class Browser {
   readonly jar = new Map<string, string>()
   private readonly url: string
@@ -55,6 +84,32 @@ export class Browser {
 
   post(path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer> {
     return this.send('POST', path, body ?? {}, headers)
+  }
+
+  /** Looks at a page as people do. */
+  page(path: string, headers: Record<string, string> = {}): Promise<Answer> {
+    return this.get(path, { ...HTML, ...headers })
+  }
+
+  /** Types into the first form of a page that has all of these fields, sends it, and goes where it leads. */
+  async fill(page: Answer, here: string, typed: Record<string, string>, action?: string): Promise<Answer> {
+    const form = formsOf(page.text, here).find(
+      (one) =>
+        (action === undefined || one.action === action) &&
+        Object.keys(typed).every((name) => Object.hasOwn(one.fields, name)),
+    )
+    if (form === undefined) throw new Error(`no form for ${Object.keys(typed)} on ${here}: ${page.text}`)
+    const body = new URLSearchParams({ ...form.fields, ...typed }).toString()
+    const type = { 'content-type': 'application/x-www-form-urlencoded' }
+    const answer = await this.send('POST', form.action, body, { ...HTML, ...type })
+    const to = answer.headers.get('location')
+    return answer.status === 303 && to !== null ? await this.follow(to) : answer
+  }
+
+  private async follow(path: string): Promise<Answer> {
+    const answer = await this.page(path)
+    const to = answer.headers.get('location')
+    return answer.status === 303 && to !== null ? await this.follow(to) : answer
   }
 
   /** Another one with the same cookies: a replay of what it has now. */

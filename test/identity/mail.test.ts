@@ -32,30 +32,81 @@ function postbox(): { mailer: Mailer; mails: Mail[]; next(to: string): Promise<M
 
 const linkIn = (mail: Mail): URL => new URL(/https?:\S+/.exec(mail.text)?.[0] ?? '')
 
-test('open sign-up: an address is confirmed by mail before its password lets anybody in', async (t) => {
+test('open sign-up: the password is chosen by whoever reads the mail, and no other lets anybody in', async (t) => {
   const { mailer, mails, next } = postbox()
   const stand = await startSignIn(t, { identity: { mailer, signUp: 'open' } })
-  const browser = stand.browser()
-  const ada = { email: 'ada@example.com', password: PASSWORD, name: 'Ada' }
-  const made = await browser.post('/api/auth/sign-up/email', ada)
+  // A stranger is first, and knows the password of the account.
+  const eve = { email: 'ada@example.com', password: 'eve was here first', name: 'Eve' }
+  const made = await stand.browser().post('/api/auth/sign-up/email', eve)
   assert.equal(made.status, 200, made.text)
-  assert.equal((await browser.post('/api/auth/sign-in/email', ada)).status, 403)
-  const link = linkIn(await next(ada.email))
-  assert.equal(link.origin, stand.url)
-  const followed = await browser.get(link.toString())
-  assert.equal(followed.status, 302, followed.text)
-  assert.equal((await browser.post('/api/auth/sign-in/email', ada)).status, 200)
+  assert.equal((await stand.browser().post('/api/auth/sign-in/email', eve)).status, 403)
+  const mail = await next(eve.email)
+  assert.match(mail.subject, /confirm/)
+  const link = linkIn(mail)
+  assert.equal(`${link.origin}${link.pathname}`, `${stand.url}/reset-password`)
+  // Looking confirms nothing.
+  const html = { accept: 'text/html' }
+  assert.equal((await stand.browser().get(link.toString(), html)).status, 200)
+  assert.equal((await stand.browser().post('/api/auth/sign-in/email', eve)).status, 403)
+  const token = link.searchParams.get('token')
+  const chosen = await stand.browser().post('/api/auth/reset-password', { token, newPassword: PASSWORD })
+  assert.equal(chosen.status, 200, chosen.text)
+  assert.equal((await stand.browser().post('/api/auth/sign-in/email', eve)).status, 401)
+  const ada = { email: eve.email, password: PASSWORD }
+  assert.equal((await stand.browser().post('/api/auth/sign-in/email', ada)).status, 200)
   // Whoever asks again is told nothing, and the owner of the address is.
-  const again = await stand
-    .browser()
-    .post('/api/auth/sign-up/email', { ...ada, name: 'Eve', password: 'eve has another' })
+  const again = await stand.browser().post('/api/auth/sign-up/email', { ...eve, name: 'Eve again' })
   assert.equal(again.status, 200)
-  assert.match((await next(ada.email)).subject, /already/)
-  assert.equal(
-    (await stand.browser().post('/api/auth/sign-in/email', { ...ada, password: 'eve has another' })).status,
-    401,
-  )
+  assert.match((await next(eve.email)).subject, /already/)
+  assert.equal((await stand.browser().post('/api/auth/sign-in/email', eve)).status, 401)
   assert.deepEqual(mails, [])
+})
+
+test('open sign-up: while the address waits, asking again sends the link again; nothing else confirms it', async (t) => {
+  const { mailer, next } = postbox()
+  const stand = await startSignIn(t, { identity: { mailer, signUp: 'open' } })
+  const ada = { email: 'ada@example.com', password: PASSWORD, name: 'Ada' }
+  await stand.browser().post('/api/auth/sign-up/email', ada)
+  const first = linkIn(await next(ada.email))
+  for (const path of ['sign-up/email', 'send-verification-email', 'request-password-reset']) {
+    const asked = await stand.browser().post(`/api/auth/${path}`, ada)
+    assert.equal(asked.status, 200, `${path}: ${asked.text}`)
+    const link = linkIn(await next(ada.email))
+    assert.equal(link.pathname, '/reset-password', path)
+    assert.notEqual(link.searchParams.get('token'), first.searchParams.get('token'), path)
+  }
+  assert.equal((await stand.browser().get('/api/auth/verify-email?token=x')).status, 404)
+})
+
+test('an account that a stranger made waits in vain: an invitation of its address gives it to the invited', async (t) => {
+  const { mailer, next } = postbox()
+  const stand = await startSignIn(t, { identity: { mailer, signUp: 'open' } })
+  const eve = { email: 'ada@example.com', password: 'eve was here first', name: 'Eve' }
+  await stand.browser().post('/api/auth/sign-up/email', eve)
+  await next(eve.email)
+  const invited = { email: 'Ada@example.com', invitation: 'invite:ada@example.com', name: 'Ada' }
+  const short = await stand
+    .browser()
+    .post('/api/auth/sign-up/email', { ...invited, password: 'short', name: 'Ada' })
+  assert.equal(short.json.code, 'PASSWORD_TOO_SHORT')
+  const made = await stand.browser().post('/api/auth/sign-up/email', { ...invited, password: PASSWORD })
+  assert.equal(made.status, 200, made.text)
+  assert.equal(made.json.user.emailVerified, true)
+  assert.equal((await stand.browser().post('/api/auth/sign-in/email', eve)).status, 401)
+  const browser = stand.browser()
+  assert.equal(
+    (await browser.post('/api/auth/sign-in/email', { email: eve.email, password: PASSWORD })).status,
+    200,
+  )
+  assert.equal((await browser.get('/api/auth/get-session')).json.user.name, 'Ada')
+  // Once it is somebody's, an invitation takes it from nobody.
+  const later = await stand
+    .browser()
+    .post('/api/auth/sign-up/email', { ...invited, password: 'another long password' })
+  assert.equal(later.status, 200)
+  const stolen = { email: eve.email, password: 'another long password' }
+  assert.equal((await stand.browser().post('/api/auth/sign-in/email', stolen)).status, 401)
+  assert.equal((await browser.get('/api/auth/sessions')).status, 200)
 })
 
 test('a forgotten password: one link, which works once and ends every session; strangers learn nothing', async (t) => {

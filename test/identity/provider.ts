@@ -39,7 +39,8 @@ async function formOf(req: IncomingMessage): Promise<URLSearchParams> {
   return new URLSearchParams(text)
 }
 
-export async function startProvider(t: TestContext): Promise<Provider> {
+/** @param host under another name than the gateway it is another site to browsers */
+export async function startProvider(t: TestContext, host = '127.0.0.1'): Promise<Provider> {
   const keys = generateKeyPairSync('rsa', { modulusLength: 2048 })
   const others = generateKeyPairSync('rsa', { modulusLength: 2048 })
   const codes = new Map<string, URLSearchParams>()
@@ -47,7 +48,7 @@ export async function startProvider(t: TestContext): Promise<Provider> {
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.after(() => server.close())
-  const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const issuer = `http://${host}:${(server.address() as AddressInfo).port}`
   const provider: Provider = {
     issuer,
     clientId: 'tokens-forge',

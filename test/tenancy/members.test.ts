@@ -66,7 +66,7 @@ test('an invitation is for one address, once, and the log says who asked whom', 
   const first = await stand.call('POST', '/api/v1/invitations', { body, cookie: owner.cookie })
   assert.equal(first.status, 201, first.text)
   assert.equal(first.json.mailed, false)
-  assert.equal(first.json.link, `${stand.url}/join#${first.json.token}`)
+  assert.equal(first.json.link, `${stand.url}/join/${first.json.token}`)
   const accept = (token: string, cookie: string) =>
     stand.call('POST', '/api/v1/invitations/accept', { body: { token }, cookie })
 

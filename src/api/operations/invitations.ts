@@ -106,8 +106,7 @@ export const createInvitation = operation({
       throw invited.reason === 'done_before' ? new MadeBefore(formatId('inv', newId)) : notFound()
     }
     const { invitation, token } = invited
-    // Behind the hash, which no browser sends anywhere: neither in a log nor to another site.
-    const link = `${deps.origin()}/join#${token}`
+    const link = `${deps.origin()}/join/${token}`
     const mailed = await mail(deps, orgId, invitation, link)
     // It proves an address. Whoever invites would have it of any address, and could make that person's account.
     const shown = caller.kind === 'operator' || !deps.mailer.configured ? { token, link } : UNSHOWN
