@@ -28,6 +28,7 @@ import {
   receiptSchema,
   runSchema,
   runSummarySchema,
+  usageSchema,
   webhookSchema,
 } from '../contract/index.ts'
 import type { Caller, Operation } from './operation.ts'
@@ -40,6 +41,7 @@ type JsonSchema = Record<string, unknown>
 /** Schemas that are worth a name of their own in the document. */
 const NAMED = {
   Receipt: receiptSchema,
+  Usage: usageSchema,
   Balances: balancesSchema,
   LedgerEntry: ledgerEntrySchema,
   Price: priceSchema,

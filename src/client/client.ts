@@ -53,6 +53,7 @@ import {
   replayedSchema,
   runSchema,
   runSummarySchema,
+  usageSchema,
   type WebhookChange,
   webhookSchema,
 } from '../contract/index.ts'
@@ -228,13 +229,21 @@ function notificationsOf(request: Request) {
   }
 }
 
+/** What was asked of models, and what it cost. */
+function requestMethods(request: Request) {
+  return {
+    getReceipt: (id: string) => request(receiptSchema, 'GET', `/api/v1/receipts/${part(id)}`),
+    listReceipts: (query: Query = {}) => request(listOf(receiptSchema), 'GET', '/api/v1/receipts', { query }),
+    getUsage: (query: Query = {}) => request(usageSchema, 'GET', '/api/v1/usage', { query }),
+  }
+}
+
 export function createClient(options: ClientOptions) {
   const request = createRequest(options)
   return {
     ...peopleMethods(request),
     ...notificationsOf(request),
-    getReceipt: (id: string) => request(receiptSchema, 'GET', `/api/v1/receipts/${part(id)}`),
-    listReceipts: (query: Query = {}) => request(listOf(receiptSchema), 'GET', '/api/v1/receipts', { query }),
+    ...requestMethods(request),
     getBalances: (query: Query = {}) => request(balancesSchema, 'GET', '/api/v1/balances', { query }),
     listLedgerEntries: (query: Query) =>
       request(listOf(ledgerEntrySchema), 'GET', '/api/v1/ledger/entries', { query }),

@@ -3,6 +3,7 @@ import { conditions, type Database, instant } from '../db/index.ts'
 import { formatId, formatNano, isObject, type Nano, parseJson, type Uuid } from '../kernel/index.ts'
 import type { ReceiptDocument } from './document.ts'
 import { type PostedEntry, renderReceipt, type View } from './render.ts'
+import { readUsage, type UsagePage, type UsageQuestion, usageSpan } from './usage.ts'
 
 /** Whose receipts: null is no limit, which only an operator has. */
 export interface ReceiptScope {
@@ -59,6 +60,9 @@ export interface ReceiptReader {
     filter: ReceiptFilter,
   ): Promise<{ readonly data: readonly Receipt[]; readonly nextCursor: string | null }>
   runTotals(run: { readonly orgId: Uuid; readonly id: Uuid }): Promise<RunTotals>
+  usage(question: UsageQuestion): Promise<UsagePage>
+  /** When the first receipt of an organization began, and the last one; null where there is none. */
+  usageSpan(orgId: Uuid): Promise<{ readonly firstMs: number; readonly lastMs: number } | null>
 }
 
 interface StoredReceipt {
@@ -283,5 +287,7 @@ export function createReceiptReader(database: Database): ReceiptReader {
     list: (filter) => readPage(database, filter),
     runTotals: (run) => readRunTotals(database, run),
     keyUsage: (key, nowMs) => readKeyUsage(database, key, nowMs),
+    usage: (question) => readUsage(database, question),
+    usageSpan: (orgId) => usageSpan(database, orgId),
   }
 }

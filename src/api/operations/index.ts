@@ -51,6 +51,7 @@ import {
   listRateLimits,
 } from './rate-limits.ts'
 import { createRun, getRun, listRuns } from './runs.ts'
+import { exportUsage, getUsage } from './usage.ts'
 import {
   changeWebhook,
   createWebhook,
@@ -65,6 +66,8 @@ import {
 export const OPERATIONS: readonly Operation[] = [
   getReceipt,
   listReceipts,
+  getUsage,
+  exportUsage,
   getBalances,
   listLedgerEntries,
   listModels,
