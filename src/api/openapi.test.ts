@@ -150,6 +150,7 @@ test('what is served is what is described: every operation answers, and as its s
   )
   const families: Readonly<Record<string, string>> = {
     '/api/v1/webhooks/': webhook,
+    '/api/v1/channels/': 'direct',
     '/api/v1/alert-rules/': rule,
     '/api/v1/alerts/': formatId('alt', alertId),
   }

@@ -12,6 +12,7 @@ import {
   type BudgetChange,
   balancesSchema,
   budgetSchema,
+  channelSchema,
   createdApiKeySchema,
   createdInvitationSchema,
   createdWebhookSchema,
@@ -44,6 +45,7 @@ import {
   operatorSchema,
   organizationSchema,
   type ProjectChange,
+  priceVersionSchema,
   problemSchema,
   projectSchema,
   type RateLimitChange,
@@ -51,6 +53,7 @@ import {
   readinessSchema,
   receiptSchema,
   replayedSchema,
+  routeSchema,
   runSchema,
   runSummarySchema,
   usageSchema,
@@ -229,11 +232,17 @@ function notificationsOf(request: Request) {
   }
 }
 
-/** What was asked of models, and what it cost. */
+/** What can be asked of models, what was, and what it cost. */
 function requestMethods(request: Request) {
   return {
     getReceipt: (id: string) => request(receiptSchema, 'GET', `/api/v1/receipts/${part(id)}`),
     listReceipts: (query: Query = {}) => request(listOf(receiptSchema), 'GET', '/api/v1/receipts', { query }),
+    listModels: () => request(listOf(modelSchema), 'GET', '/api/v1/models'),
+    listChannels: (query: Query = {}) => request(listOf(channelSchema), 'GET', '/api/v1/channels', { query }),
+    getChannel: (name: string) => request(channelSchema, 'GET', `/api/v1/channels/${part(name)}`),
+    listRoutes: (query: Query = {}) => request(listOf(routeSchema), 'GET', '/api/v1/routes', { query }),
+    listPrices: (query: Query = {}) =>
+      request(listOf(priceVersionSchema), 'GET', '/api/v1/prices', { query }),
     getUsage: (query: Query = {}) => request(usageSchema, 'GET', '/api/v1/usage', { query }),
   }
 }
@@ -247,7 +256,6 @@ export function createClient(options: ClientOptions) {
     getBalances: (query: Query = {}) => request(balancesSchema, 'GET', '/api/v1/balances', { query }),
     listLedgerEntries: (query: Query) =>
       request(listOf(ledgerEntrySchema), 'GET', '/api/v1/ledger/entries', { query }),
-    listModels: () => request(listOf(modelSchema), 'GET', '/api/v1/models'),
     listRuns: (query: Query = {}) => request(listOf(runSummarySchema), 'GET', '/api/v1/runs', { query }),
     getRun: (id: string) => request(runSchema, 'GET', `/api/v1/runs/${part(id)}`),
     createRun: (body: NewRun) => request(runSchema, 'POST', '/api/v1/runs', { body }),

@@ -1,5 +1,6 @@
 export * from './alerts.ts'
 export * from './api-keys.ts'
+export * from './catalog.ts'
 export * from './errors.ts'
 export * from './events.ts'
 export * from './management.ts'

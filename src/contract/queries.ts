@@ -5,7 +5,9 @@ import {
   DELIVERY_STATES,
   EVENT_TYPES,
   KEY_STATES,
+  PRICE_STATES,
   RECEIPT_STATUSES,
+  ROUTE_TYPES,
 } from './vocabulary.ts'
 
 /** What lists under /api/v1 may be asked by. An unknown parameter is a mistake worth telling. */
@@ -67,6 +69,18 @@ export const auditQuery = z.strictObject({ ...page, ...auditFilter })
 export const auditExportQuery = z.strictObject({
   ...auditFilter,
   format: z.enum(['jsonl', 'csv']).prefault('jsonl'),
+})
+export const routesQuery = z.strictObject({
+  ...page,
+  model: z.string().max(256).optional(),
+  type: z.enum(ROUTE_TYPES).optional(),
+  bucket: z.string().max(64).optional(),
+})
+export const pricesQuery = z.strictObject({
+  ...page,
+  model: z.string().max(256).optional(),
+  route: z.string().max(256).optional(),
+  state: z.enum(PRICE_STATES).optional(),
 })
 export const balancesQuery = z.strictObject({ organization: organizationId.optional() })
 export const entriesQuery = z.strictObject({

@@ -10,6 +10,7 @@ import { acknowledgeAlert, getAlert, listAlerts } from './alerts.ts'
 import { getAudit } from './audit.ts'
 import { exportAuditEvents, listAuditEvents } from './audit-log.ts'
 import { changeBudget, createBudget, endBudget, getBudget, listBudgets } from './budgets.ts'
+import { getChannel, listChannels, listPrices, listRoutes } from './catalog.ts'
 import { createGrant } from './create-grant.ts'
 import { getDelivery, listDeliveries, replayDelivery, replayFailed } from './deliveries.ts'
 import { listEvents } from './events.ts'
@@ -71,6 +72,10 @@ export const OPERATIONS: readonly Operation[] = [
   getBalances,
   listLedgerEntries,
   listModels,
+  listChannels,
+  getChannel,
+  listRoutes,
+  listPrices,
   listRuns,
   createRun,
   getRun,
