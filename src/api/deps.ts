@@ -100,6 +100,12 @@ export interface ReceiptFilter extends ReceiptScope {
   readonly status: string | null
   readonly bucket: string | null
   readonly model: string | null
+  readonly route: string | null
+  /** One that was tried, by its private name. */
+  readonly channel: string | null
+  readonly fallback: boolean | null
+  readonly crossed: boolean | null
+  readonly leastNano: Nano | null
   readonly sinceMs: number | null
   readonly untilMs: number | null
   readonly limit: number

@@ -38,7 +38,7 @@ const PATH_KIND: Readonly<Record<string, string>> = {
   alerts: 'alert',
   'alert-rules': 'alert_rule',
   webhooks: 'webhook',
-  channels: 'channel',
+  channels: 'channel_name',
 }
 
 /** A body that would be taken from the organization’s own owner. */
@@ -145,7 +145,7 @@ async function thingsOf(stand: ApiStand, customer: Customer): Promise<Ids> {
     delivery: (await stand.call('POST', `/api/v1/webhooks/${webhook.id}/test`)).json.id,
     invitation: invitation.id,
     person: owner.usr,
-    channel: 'direct',
+    channel_name: 'direct',
     // Who has the token was given it, and is told more: what it is tried with here is nobody's.
     token: `tfi_${'y'.repeat(43)}`,
   }
@@ -178,7 +178,7 @@ const PREFIXES: Readonly<Record<string, IdPrefix>> = {
 
 function nowhere(stand: ApiStand): Ids {
   const ids = Object.entries(PREFIXES).map(([name, prefix]) => [name, formatId(prefix, stand.ids.uuid())])
-  return { ...Object.fromEntries(ids), channel: 'nowhere', token: `tfi_${'x'.repeat(43)}` }
+  return { ...Object.fromEntries(ids), channel_name: 'nowhere', token: `tfi_${'x'.repeat(43)}` }
 }
 
 /** Without what is another in every answer. */

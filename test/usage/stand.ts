@@ -55,7 +55,7 @@ function documentOf(customer: Customer, id: Uuid, spent: Spent) {
       latency: 5,
       billed: i === channels.length - 1,
       why: 'answer_delivered',
-      next: 'answer',
+      next: i === channels.length - 1 ? 'answer' : 'backup',
     })),
     ...(usage === null ? {} : { usage }),
     ...(chargeNano === 0n

@@ -32,7 +32,7 @@ import {
 } from './keys.ts'
 import { listLedgerEntries } from './list-ledger-entries.ts'
 import { listModels } from './list-models.ts'
-import { listReceipts } from './list-receipts.ts'
+import { exportReceipts, listReceipts } from './list-receipts.ts'
 import { getMe } from './me.ts'
 import { changeMember, leaveOrganization, listMembers, removeMember } from './members.ts'
 import { getMetrics } from './metrics.ts'
@@ -65,6 +65,7 @@ import {
 
 /** Everything the API can do. What is not here is neither served nor described. */
 export const OPERATIONS: readonly Operation[] = [
+  exportReceipts,
   getReceipt,
   listReceipts,
   getUsage,
