@@ -1,4 +1,4 @@
-import type { z } from 'zod'
+import { z } from 'zod'
 import {
   type AcceptInvitation,
   type AlertRuleChange,
@@ -99,7 +99,7 @@ function unreachable(thrown: unknown, baseUrl: string): ClientError {
   if (REFUSED.has(codeOf(causeOf(thrown))))
     return new ClientError(
       'unreachable',
-      `Nothing answers at ${baseUrl}: is the gateway running? Start it with npm start.`,
+      `Nothing answers at ${baseUrl}: is the gateway running? Start it with npm start. If it runs at another port, set FORGE_PORT or give --url.`,
     )
   return new ClientError('unreachable', `${baseUrl} cannot be reached: ${errorText(causeOf(thrown))}`)
 }
@@ -162,6 +162,8 @@ function createRequest(options: ClientOptions) {
       throw unreachable(thrown, baseUrl)
     }
     if (!response.ok && response.status !== more.alsoStatus) throw failure(response, text)
+    // Exports are text.
+    if (schema instanceof z.ZodString) return text as z.output<S>
     const parsed = parseJson(text)
     if (!parsed.ok)
       throw new ClientError('unexpected', `The answer of ${baseUrl} is not JSON: is it this gateway?`)
@@ -243,6 +245,9 @@ function requestMethods(request: Request) {
     listRoutes: (query: Query = {}) => request(listOf(routeSchema), 'GET', '/api/v1/routes', { query }),
     listPrices: (query: Query = {}) =>
       request(listOf(priceVersionSchema), 'GET', '/api/v1/prices', { query }),
+    exportReceipts: (query: Query = {}) => request(z.string(), 'GET', '/api/v1/receipts/export', { query }),
+    exportUsage: (query: Query = {}) => request(z.string(), 'GET', '/api/v1/usage/export', { query }),
+    exportAuditEvents: (query: Query = {}) => request(z.string(), 'GET', '/api/v1/audit/export', { query }),
     getUsage: (query: Query = {}) => request(usageSchema, 'GET', '/api/v1/usage', { query }),
   }
 }
