@@ -194,6 +194,25 @@ async function buildWorker(
   })
 }
 
+/** What the system says of a port is for programmers. */
+async function listenFor(app: App, options: Parameters<App['api']['listen']>[0]) {
+  try {
+    return await app.api.listen(options)
+  } catch (thrown) {
+    const code = thrown instanceof Error && 'code' in thrown ? thrown.code : null
+    const place = `${options.host}:${options.port}`
+    if (code === 'EADDRINUSE')
+      throw new Error(
+        `Something listens at ${place} already, maybe another gateway: stop it, or choose another port with --port or FORGE_PORT.`,
+      )
+    if (code === 'EACCES')
+      throw new Error(
+        `This user may not listen at ${place}: choose a port above 1023 with --port or FORGE_PORT.`,
+      )
+    throw thrown
+  }
+}
+
 /** A gateway process of several: serves until its parent tells it to stop or is gone. */
 export async function runWorker(setting: WorkerSetting): Promise<Running> {
   const log = createLog(setting.config.logLevel)
@@ -203,7 +222,7 @@ export async function runWorker(setting: WorkerSetting): Promise<Running> {
     return setting.sandboxUrl
   }
   const app = await buildWorker(setting, sandboxUrl, log)
-  const address = await app.api.listen({
+  const address = await listenFor(app, {
     host: setting.config.host,
     port: setting.config.port,
     reusePort: true,
@@ -283,7 +302,7 @@ async function serve(
   log: Log,
 ): Promise<string> {
   if (config.processes === 1) {
-    const address = await app.api.listen({ host: config.host, port: config.port })
+    const address = await listenFor(app, { host: config.host, port: config.port })
     return `http://${address.host}:${address.port}`
   }
   await app.close(0)

@@ -10,6 +10,7 @@ import type { Clock, IdSource, Log, Nano, Uuid } from '../kernel/index.ts'
 import type { AccountBook, LedgerWriter } from '../ledger/index.ts'
 import type { Mailer } from '../mail/index.ts'
 import type { FailureWatch, RateStore } from '../rates/index.ts'
+import type { UsagePage, UsageQuestion } from '../receipts/index.ts'
 import type { NetworkSet, Tenancy, TenancyTables } from '../tenancy/index.ts'
 import type { DeliveryLog, EndpointBook } from '../webhooks/index.ts'
 import type { People } from './people.ts'
@@ -99,6 +100,12 @@ export interface ReceiptFilter extends ReceiptScope {
   readonly status: string | null
   readonly bucket: string | null
   readonly model: string | null
+  readonly route: string | null
+  /** One that was tried, by its private name. */
+  readonly channel: string | null
+  readonly fallback: boolean | null
+  readonly crossed: boolean | null
+  readonly leastNano: Nano | null
   readonly sinceMs: number | null
   readonly untilMs: number | null
   readonly limit: number
@@ -137,4 +144,7 @@ export interface ReceiptReader {
     readonly totals: readonly BucketTotal[]
     readonly steps: readonly StepTotal[]
   }>
+  usage(question: UsageQuestion): Promise<UsagePage>
+  /** When the first receipt of an organization began, and the last one; null where there is none. */
+  usageSpan(orgId: Uuid): Promise<{ readonly firstMs: number; readonly lastMs: number } | null>
 }

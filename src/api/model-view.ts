@@ -33,7 +33,7 @@ function clockText(minute: number): string {
   return `${two(Math.floor(minute / 60))}:${two(minute % 60)}`
 }
 
-function priceView(sheet: PriceSheet): PriceView {
+export function priceView(sheet: PriceSheet): PriceView {
   return {
     currency: sheet.currency,
     rates: ratesView(sheet.rates),
@@ -96,7 +96,7 @@ function isAffordable(
   return smallest <= availableNano && (limit === undefined || smallest <= limit)
 }
 
-function role(priority: number): string {
+export function roleOf(priority: number): string {
   return priority === 0 ? 'primary' : `backup ${priority}`
 }
 
@@ -127,7 +127,7 @@ function routeView(
         : isAffordable(caller, route, price, availableNano, nowMs),
     channels: route.channels.map(({ channel, priority }) => ({
       channel: caller.kind === 'operator' ? channel.name : channel.publicName,
-      role: role(priority),
+      role: roleOf(priority),
     })),
     sandbox: route.channels.some(({ channel }) => channel.sandbox),
   }

@@ -118,6 +118,8 @@ test('what is served is what is described: every operation answers, and as its s
   }
   const queries: Readonly<Record<string, string>> = {
     getBalances: `?organization=${a.org}`,
+    getUsage: `?organization=${a.org}`,
+    exportUsage: `?organization=${a.org}`,
     listMembers: `?organization=${a.org}`,
     listInvitations: `?organization=${a.org}`,
     listLedgerEntries: `?organization=${a.org}&bucket=rmb`,
@@ -148,6 +150,7 @@ test('what is served is what is described: every operation answers, and as its s
   )
   const families: Readonly<Record<string, string>> = {
     '/api/v1/webhooks/': webhook,
+    '/api/v1/channels/': 'direct',
     '/api/v1/alert-rules/': rule,
     '/api/v1/alerts/': formatId('alt', alertId),
   }

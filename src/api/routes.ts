@@ -59,7 +59,12 @@ async function admit(
   const caller = await authenticate(request.raw, operation)
   if ('code' in caller) throw new FaultError(caller)
   if (caller.kind !== 'person' && !operation.callers.includes(caller.kind))
-    throw new FaultError(fault('forbidden', 'This needs the operator token.'))
+    throw new FaultError(
+      fault(
+        'forbidden',
+        `This needs ${caller.kind === 'operator' ? 'a person who is signed in' : 'the operator token'}.`,
+      ),
+    )
   return caller
 }
 

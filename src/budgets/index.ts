@@ -6,4 +6,4 @@ export {
   createBudgetStore,
   type NewBudget,
 } from './store.ts'
-export { windowOf } from './windows.ts'
+export { type Period, periodsOf, windowOf } from './windows.ts'

@@ -34,7 +34,8 @@ function localDay(timeZone: string, atMs: number): number {
 }
 
 /** The first moment at which the local date is that day or a later one, by halving: no offset is ever computed. */
-function firstMoment(timeZone: string, day: number): number {
+function firstMoment(timeZone: string, day: number, guess: number | null = null): number {
+  if (guess !== null && localDay(timeZone, guess) === day && localDay(timeZone, guess - 1) < day) return guess
   // No zone is farther than 15 hours from UTC.
   let before = day * DAY_MS - 16 * HOUR_MS
   let after = day * DAY_MS + 16 * HOUR_MS
@@ -62,6 +63,37 @@ const DAYS: Readonly<Record<Exclude<BudgetPeriod, 'total'>, Days>> = {
       Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + months, 1) / DAY_MS
     return [first(0), first(1)]
   },
+}
+
+/** A day or a month: `2026-03-08`, `2026-03`. */
+export interface Period {
+  readonly label: string
+  readonly startMs: number
+}
+
+/**
+ * The days or months that a span of time touches, oldest first. A day that a zone left out begins with the next one.
+ * @returns null where they are more than `most`
+ */
+export function periodsOf(
+  timeZone: string,
+  period: 'day' | 'month',
+  span: { readonly sinceMs: number; readonly untilMs: number },
+  most: number,
+): readonly Period[] | null {
+  const periods: Period[] = []
+  const last = localDay(timeZone, span.untilMs - 1)
+  let [first, next] = DAYS[period](localDay(timeZone, span.sinceMs))
+  let before: Period | null = null
+  while (first <= last) {
+    if (periods.length === most) return null
+    const label = new Date(first * DAY_MS).toISOString().slice(0, period === 'day' ? 10 : 7)
+    const guess: number | null = before === null ? null : before.startMs + DAY_MS
+    before = { label, startMs: firstMoment(timeZone, first, guess) }
+    periods.push(before)
+    ;[first, next] = DAYS[period](next)
+  }
+  return periods
 }
 
 /** @param timeZone IANA name, known to be one */

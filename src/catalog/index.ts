@@ -12,6 +12,7 @@ export {
   ratesFor,
 } from './price.ts'
 export {
+  listPriceVersions,
   loadPriceVersion,
   type PriceVersionIds,
   priceHistory,

@@ -107,6 +107,35 @@ export async function priceHistory(
   return rows.map(stored)
 }
 
+interface PriceVersionFilter {
+  readonly model: string | null
+  readonly route: string | null
+  /** Only these, and none of those; null for no such limit. */
+  readonly among: readonly Uuid[] | null
+  readonly except: readonly Uuid[] | null
+  /** The last version of the page before. */
+  readonly after: Uuid | null
+  readonly limit: number
+}
+
+/** By model and route, oldest first. A cursor of no version finds nothing behind it. */
+export async function listPriceVersions(
+  database: Queryable,
+  filter: PriceVersionFilter,
+): Promise<readonly StoredPriceVersion[]> {
+  const { model, route, among, except, after, limit } = filter
+  const rows = await database.query<VersionRow>({
+    text: `select ${COLUMNS} from catalog.price_version
+      where ($1::text is null or model = $1) and ($2::text is null or route = $2)
+        and ($3::uuid[] is null or id = any($3)) and ($4::uuid[] is null or id <> all($4))
+        and ($5::uuid is null or (model, route, effective_from, id) >
+          (select p.model, p.route, p.effective_from, p.id from catalog.price_version p where p.id = $5))
+      order by model, route, effective_from, id limit $6`,
+    values: [model, route, among, except, after, limit],
+  })
+  return rows.map(stored)
+}
+
 function stored(row: VersionRow): StoredPriceVersion {
   return {
     id: row.id,

@@ -23,9 +23,10 @@ import { PEOPLE_COMMANDS } from './commands/people.ts'
 import { RATE_COMMANDS } from './commands/rate-limits.ts'
 import { REQUEST_COMMANDS } from './commands/requests.ts'
 import { TENANT_COMMANDS } from './commands/tenants.ts'
+import { USAGE_COMMANDS } from './commands/usage.ts'
 import { WEBHOOK_COMMANDS } from './commands/webhooks.ts'
 import { EXIT, exitCodeOf } from './exit-code.ts'
-import { commandHelp, generalHelp } from './help.ts'
+import { commandHelp, familyHelp, generalHelp } from './help.ts'
 import { findCommand, type Parsed, parseCommand, unknownCommand } from './parse.ts'
 import { printable } from './text.ts'
 
@@ -42,6 +43,7 @@ export const COMMANDS: readonly Command[] = [
   ...ALERT_COMMANDS,
   ...WEBHOOK_COMMANDS,
   ...REQUEST_COMMANDS,
+  ...USAGE_COMMANDS,
 ]
 
 export interface CliIo {
@@ -64,6 +66,8 @@ export async function runCli(argv: readonly string[], options: CliOptions): Prom
     const words = argv.filter((word) => word !== '--json')
     if (isHelp(words)) return showHelp(words, options.io, json)
     const command = findCommand(COMMANDS, words)
+    if (command === null && words.length <= 2 && words.slice(1).every(isHelpFlag))
+      return showHelp(['help', ...words.slice(0, 1)], options.io, json)
     if (command === null) throw unknownCommand(COMMANDS, words)
     const parsed = parseCommand(command, words.slice(command.words.length))
     if (parsed.flags['help'] === true) return say(options.io, json, help(commandHelp(command)))
@@ -74,9 +78,11 @@ export async function runCli(argv: readonly string[], options: CliOptions): Prom
   }
 }
 
+const isHelpFlag = (word: string): boolean => word === '--help' || word === '-h'
+
 function isHelp(words: readonly string[]): boolean {
   const [first] = words
-  return first === undefined || first === 'help' || first === '--help' || first === '-h'
+  return first === undefined || first === 'help' || isHelpFlag(first)
 }
 
 function help(text: string): Outcome {
@@ -89,7 +95,7 @@ function showHelp(words: readonly string[], io: CliIo, json: boolean): number {
   if (asked.length > 0 && command === null) {
     const family = COMMANDS.filter((one) => one.words[0] === asked[0])
     if (family.length === 0) throw unknownCommand(COMMANDS, asked)
-    return say(io, json, help(family.map(commandHelp).join('\n\n')))
+    return say(io, json, help(familyHelp(family)))
   }
   return say(io, json, help(command === null ? generalHelp(COMMANDS) : commandHelp(command)))
 }
@@ -140,7 +146,7 @@ function invocationOf({ args, flags }: Parsed, { settings, actions }: CliOptions
       const given = typeof token === 'string' ? token : await settings.operatorToken()
       if (given === null)
         throw new SetupError(
-          'There is no operator token: give --token, set FORGE_OPERATOR_TOKEN, or call this where the data directory is.',
+          'There is no operator token: give --token, set FORGE_OPERATOR_TOKEN, call this where the data directory is, or name that with FORGE_DATA_DIR.',
         )
       return createClient({ baseUrl: typeof url === 'string' ? url : settings.url, token: given })
     },

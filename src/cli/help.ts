@@ -30,6 +30,15 @@ export function commandHelp(command: Command): string {
     .join('\n\n')
 }
 
+/** Of commands that begin with the same word. */
+export function familyHelp(commands: readonly Command[]): string {
+  const rows = commands.map((command): [string, string] => [callOf(command), command.summary])
+  return [
+    `Commands\n${pairs([...rows, ['forge help COMMAND', 'Shows how a command is called']], '  ')}`,
+    `Everywhere\n${pairs(COMMON, '  ')}`,
+  ].join('\n\n')
+}
+
 export function generalHelp(commands: readonly Command[]): string {
   const rows = commands.map((command): [string, string] => [
     ['forge', ...command.words, ...command.args].join(' '),

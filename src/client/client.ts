@@ -1,4 +1,4 @@
-import type { z } from 'zod'
+import { z } from 'zod'
 import {
   type AcceptInvitation,
   type AlertRuleChange,
@@ -12,6 +12,7 @@ import {
   type BudgetChange,
   balancesSchema,
   budgetSchema,
+  channelSchema,
   createdApiKeySchema,
   createdInvitationSchema,
   createdWebhookSchema,
@@ -44,6 +45,7 @@ import {
   operatorSchema,
   organizationSchema,
   type ProjectChange,
+  priceVersionSchema,
   problemSchema,
   projectSchema,
   type RateLimitChange,
@@ -51,8 +53,10 @@ import {
   readinessSchema,
   receiptSchema,
   replayedSchema,
+  routeSchema,
   runSchema,
   runSummarySchema,
+  usageSchema,
   type WebhookChange,
   webhookSchema,
 } from '../contract/index.ts'
@@ -95,7 +99,7 @@ function unreachable(thrown: unknown, baseUrl: string): ClientError {
   if (REFUSED.has(codeOf(causeOf(thrown))))
     return new ClientError(
       'unreachable',
-      `Nothing answers at ${baseUrl}: is the gateway running? Start it with npm start.`,
+      `Nothing answers at ${baseUrl}: is the gateway running? Start it with npm start. If it runs at another port, set FORGE_PORT or give --url.`,
     )
   return new ClientError('unreachable', `${baseUrl} cannot be reached: ${errorText(causeOf(thrown))}`)
 }
@@ -158,6 +162,8 @@ function createRequest(options: ClientOptions) {
       throw unreachable(thrown, baseUrl)
     }
     if (!response.ok && response.status !== more.alsoStatus) throw failure(response, text)
+    // Exports are text.
+    if (schema instanceof z.ZodString) return text as z.output<S>
     const parsed = parseJson(text)
     if (!parsed.ok)
       throw new ClientError('unexpected', `The answer of ${baseUrl} is not JSON: is it this gateway?`)
@@ -228,17 +234,33 @@ function notificationsOf(request: Request) {
   }
 }
 
+/** What can be asked of models, what was, and what it cost. */
+function requestMethods(request: Request) {
+  return {
+    getReceipt: (id: string) => request(receiptSchema, 'GET', `/api/v1/receipts/${part(id)}`),
+    listReceipts: (query: Query = {}) => request(listOf(receiptSchema), 'GET', '/api/v1/receipts', { query }),
+    listModels: () => request(listOf(modelSchema), 'GET', '/api/v1/models'),
+    listChannels: (query: Query = {}) => request(listOf(channelSchema), 'GET', '/api/v1/channels', { query }),
+    getChannel: (name: string) => request(channelSchema, 'GET', `/api/v1/channels/${part(name)}`),
+    listRoutes: (query: Query = {}) => request(listOf(routeSchema), 'GET', '/api/v1/routes', { query }),
+    listPrices: (query: Query = {}) =>
+      request(listOf(priceVersionSchema), 'GET', '/api/v1/prices', { query }),
+    exportReceipts: (query: Query = {}) => request(z.string(), 'GET', '/api/v1/receipts/export', { query }),
+    exportUsage: (query: Query = {}) => request(z.string(), 'GET', '/api/v1/usage/export', { query }),
+    exportAuditEvents: (query: Query = {}) => request(z.string(), 'GET', '/api/v1/audit/export', { query }),
+    getUsage: (query: Query = {}) => request(usageSchema, 'GET', '/api/v1/usage', { query }),
+  }
+}
+
 export function createClient(options: ClientOptions) {
   const request = createRequest(options)
   return {
     ...peopleMethods(request),
     ...notificationsOf(request),
-    getReceipt: (id: string) => request(receiptSchema, 'GET', `/api/v1/receipts/${part(id)}`),
-    listReceipts: (query: Query = {}) => request(listOf(receiptSchema), 'GET', '/api/v1/receipts', { query }),
+    ...requestMethods(request),
     getBalances: (query: Query = {}) => request(balancesSchema, 'GET', '/api/v1/balances', { query }),
     listLedgerEntries: (query: Query) =>
       request(listOf(ledgerEntrySchema), 'GET', '/api/v1/ledger/entries', { query }),
-    listModels: () => request(listOf(modelSchema), 'GET', '/api/v1/models'),
     listRuns: (query: Query = {}) => request(listOf(runSummarySchema), 'GET', '/api/v1/runs', { query }),
     getRun: (id: string) => request(runSchema, 'GET', `/api/v1/runs/${part(id)}`),
     createRun: (body: NewRun) => request(runSchema, 'POST', '/api/v1/runs', { body }),

@@ -5,7 +5,10 @@ import {
   DELIVERY_STATES,
   EVENT_TYPES,
   KEY_STATES,
+  PRICE_STATES,
+  PROJECT_STATES,
   RECEIPT_STATUSES,
+  ROUTE_TYPES,
 } from './vocabulary.ts'
 
 /** What lists under /api/v1 may be asked by. An unknown parameter is a mistake worth telling. */
@@ -23,15 +26,18 @@ const limit = z
   .describe('1 … 200, default 20')
 const cursor = z.string().max(256).optional().describe('next_cursor of the page before')
 const page = { limit, cursor }
+const namePrefix = z.string().min(1).max(128).optional().describe('how it begins, exactly')
 
 /** Query parameters of the lists. */
 export const pageQuery = z.strictObject(page)
-export const organizationPageQuery = z.strictObject({ ...page, organization: organizationId.optional() })
-export const projectPageQuery = z.strictObject({
+export const organizationsQuery = z.strictObject({ ...page, name_prefix: namePrefix })
+export const projectsQuery = z.strictObject({
   ...page,
   organization: organizationId.optional(),
-  project: projectId.optional(),
+  state: z.enum(PROJECT_STATES).optional(),
+  name_prefix: namePrefix,
 })
+export const organizationPageQuery = z.strictObject({ ...page, organization: organizationId.optional() })
 export const budgetsQuery = z.strictObject({
   ...page,
   organization: organizationId.optional(),
@@ -48,6 +54,7 @@ export const keysQuery = z.strictObject({
     .string()
     .regex(/^sk-tf-[0-9A-Za-z]{4}$/, 'the first ten characters of a secret, like sk-tf-ab12')
     .optional(),
+  label_prefix: namePrefix,
 })
 const auditFilter = {
   organization: organizationId.optional(),
@@ -68,14 +75,26 @@ export const auditExportQuery = z.strictObject({
   ...auditFilter,
   format: z.enum(['jsonl', 'csv']).prefault('jsonl'),
 })
+export const routesQuery = z.strictObject({
+  ...page,
+  model: z.string().max(256).optional(),
+  type: z.enum(ROUTE_TYPES).optional(),
+  bucket: z.string().max(64).optional(),
+})
+export const pricesQuery = z.strictObject({
+  ...page,
+  model: z.string().max(256).optional(),
+  route: z.string().max(256).optional(),
+  state: z.enum(PRICE_STATES).optional(),
+})
 export const balancesQuery = z.strictObject({ organization: organizationId.optional() })
 export const entriesQuery = z.strictObject({
   ...page,
   organization: organizationId.optional(),
   bucket: z.string().describe('e.g. credit or rmb'),
 })
-export const receiptsQuery = z.strictObject({
-  ...page,
+const yesNo = z.enum(['true', 'false'])
+const receiptsFilter = {
   organization: organizationId.optional(),
   project: projectId.optional(),
   key: keyId.optional(),
@@ -83,8 +102,22 @@ export const receiptsQuery = z.strictObject({
   status: z.enum(RECEIPT_STATUSES).optional(),
   bucket: z.string().optional(),
   model: z.string().optional(),
+  route: z.string().max(256).optional(),
+  channel: z.string().max(256).optional().describe('one that was tried, by its private name; for operators'),
+  fallback: yesNo.optional().describe('true: answered by another channel than the first'),
+  crossed_balance: yesNo.optional(),
+  min_charge: z
+    .string()
+    .max(40)
+    .optional()
+    .describe('decimal string; needs a bucket, since amounts of two are not compared'),
   since: z.iso.datetime({ offset: true }).optional(),
   until: z.iso.datetime({ offset: true }).optional(),
+}
+export const receiptsQuery = z.strictObject({ ...page, ...receiptsFilter })
+export const receiptsExportQuery = z.strictObject({
+  ...receiptsFilter,
+  format: z.enum(['jsonl', 'csv']).prefault('jsonl'),
 })
 export type ReceiptsQuery = z.input<typeof receiptsQuery>
 
@@ -92,6 +125,13 @@ const span = {
   since: z.iso.datetime({ offset: true }).optional(),
   until: z.iso.datetime({ offset: true }).optional(),
 }
+export const runsQuery = z.strictObject({
+  ...page,
+  ...span,
+  organization: organizationId.optional(),
+  project: projectId.optional(),
+  name_prefix: namePrefix,
+})
 export const eventsQuery = z.strictObject({
   ...page,
   ...span,

@@ -57,6 +57,13 @@ export const RECEIPT_STATUSES = [
 ] as const
 export type ReceiptStatus = (typeof RECEIPT_STATUSES)[number]
 
+/** Of a price version: in force, to come, or neither. */
+export const PRICE_STATES = ['current', 'scheduled', 'past'] as const
+
+/** What usage is summed by. Days and months are those of the organization's time zone. */
+export const USAGE_DIMENSIONS = ['day', 'month', 'project', 'key', 'model', 'route', 'run', 'status'] as const
+export type UsageDimension = (typeof USAGE_DIMENSIONS)[number]
+
 /** Rows of the settlement matrix (docs/ledger.md). One function decides which applies; the receipt names it. */
 export const SETTLEMENTS = [
   'completed_reported',

@@ -187,7 +187,7 @@ const CASES: readonly Tampering[] = [
   {
     what: 'a receipt is deleted',
     sql: (h) =>
-      `create table stolen as select * from ledger.receipt where id = '${h.charge}'; delete from ledger.receipt where id = '${h.charge}'`,
+      `create table stolen as select * from ledger.receipt where id = '${h.charge}'; alter table stolen drop column tokens; delete from ledger.receipt where id = '${h.charge}'`,
     undo: () => giveBack('receipt'),
     found: [CHARGE_RECEIPT],
   },

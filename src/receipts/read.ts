@@ -1,8 +1,17 @@
 import type { Receipt } from '../contract/index.ts'
 import { conditions, type Database, instant } from '../db/index.ts'
-import { formatId, formatNano, isObject, type Nano, parseJson, type Uuid } from '../kernel/index.ts'
+import {
+  childUuid,
+  formatId,
+  formatNano,
+  isObject,
+  type Nano,
+  parseJson,
+  type Uuid,
+} from '../kernel/index.ts'
 import type { ReceiptDocument } from './document.ts'
 import { type PostedEntry, renderReceipt, type View } from './render.ts'
+import { readUsage, type UsagePage, type UsageQuestion, usageSpan } from './usage.ts'
 
 /** Whose receipts: null is no limit, which only an operator has. */
 export interface ReceiptScope {
@@ -17,6 +26,12 @@ export interface ReceiptFilter extends ReceiptScope {
   readonly status: string | null
   readonly bucket: string | null
   readonly model: string | null
+  readonly route: string | null
+  /** One that was tried, by its private name. */
+  readonly channel: string | null
+  readonly fallback: boolean | null
+  readonly crossed: boolean | null
+  readonly leastNano: Nano | null
   readonly sinceMs: number | null
   readonly untilMs: number | null
   readonly limit: number
@@ -59,6 +74,9 @@ export interface ReceiptReader {
     filter: ReceiptFilter,
   ): Promise<{ readonly data: readonly Receipt[]; readonly nextCursor: string | null }>
   runTotals(run: { readonly orgId: Uuid; readonly id: Uuid }): Promise<RunTotals>
+  usage(question: UsageQuestion): Promise<UsagePage>
+  /** When the first receipt of an organization began, and the last one; null where there is none. */
+  usageSpan(orgId: Uuid): Promise<{ readonly firstMs: number; readonly lastMs: number } | null>
 }
 
 interface StoredReceipt {
@@ -73,11 +91,10 @@ function readDocument(row: StoredReceipt): ReceiptDocument {
   return parsed.value as unknown as ReceiptDocument
 }
 
-/** The ids that holds and transfers of requests can have: the request's own, and those that differ in the last digit. */
+/** Holds and transfers of a request have its id but for the last digit: one range of the index. */
 const ENTRIES_SQL = `select r.id as request_id, e.transfer_id, e.line, a.bucket, a.kind, e.currency, e.amount, e.balance_after
-  from unnest($1::uuid[], $2::uuid[]) r(org_id, id)
-  cross join lateral (select (left(r.id::text, 35) || to_hex(n))::uuid as id from generate_series(0, 15) n) f
-  join ledger.entry e on e.org_id = r.org_id and e.transfer_id = f.id
+  from unnest($1::uuid[], $2::uuid[], $3::uuid[]) r(org_id, id, last)
+  join ledger.entry e on e.org_id = r.org_id and e.transfer_id between r.id and r.last
   join ledger.account a on a.org_id = e.org_id and a.id = e.account_id
   order by e.transfer_id, e.line`
 
@@ -94,7 +111,11 @@ async function readEntries(
     currency: string
     amount: bigint
     balance_after: bigint | null
-  }>(ENTRIES_SQL, [receipts.map((receipt) => receipt.org_id), receipts.map((receipt) => receipt.id)])
+  }>(ENTRIES_SQL, [
+    receipts.map((receipt) => receipt.org_id),
+    receipts.map((receipt) => receipt.id),
+    receipts.map((receipt) => childUuid(receipt.id, 15)),
+  ])
   const entries = new Map<Uuid, PostedEntry[]>()
   for (const row of rows) {
     const list = entries.get(row.request_id) ?? []
@@ -157,6 +178,11 @@ async function readOne(
   return renderReceipt(row.id, readDocument(row), entries.get(row.id) ?? [], query.view)
 }
 
+/** What stands in the document alone. A text is found faster than a document is read, and escaped quotes are not mistaken. */
+const CROSSED = `(strpos(document, '"crossed":true') > 0 and document::json ->> 'crossed' = 'true')`
+const FALLBACK = `(strpos(document, '"next":"backup"') + strpos(document, '"next":"other_route"') > 0
+  and document::json #>> '{attempts,-1,channel}' <> document::json #>> '{attempts,0,channel}')`
+
 function pageConditions(filter: ReceiptFilter) {
   return conditions([
     ['org_id =', filter.orgId],
@@ -166,6 +192,14 @@ function pageConditions(filter: ReceiptFilter) {
     ['status =', filter.status],
     ['bucket =', filter.bucket],
     ['model =', filter.model],
+    ['route =', filter.route],
+    ['charge >=', filter.leastNano],
+    [
+      `document::jsonb -> 'attempts' @>`,
+      filter.channel === null ? null : JSON.stringify([{ channel: filter.channel }]),
+    ],
+    [`${FALLBACK} =`, filter.fallback],
+    [`${CROSSED} =`, filter.crossed],
     ['created_at >=', instant(filter.sinceMs)],
     ['created_at <', instant(filter.untilMs)],
     ['id <', filter.before],
@@ -283,5 +317,7 @@ export function createReceiptReader(database: Database): ReceiptReader {
     list: (filter) => readPage(database, filter),
     runTotals: (run) => readRunTotals(database, run),
     keyUsage: (key, nowMs) => readKeyUsage(database, key, nowMs),
+    usage: (question) => readUsage(database, question),
+    usageSpan: (orgId) => usageSpan(database, orgId),
   }
 }

@@ -1,5 +1,5 @@
 import type { ProjectState } from '../contract/index.ts'
-import type { Database, Queryable } from '../db/index.ts'
+import { conditions, type Database, type Queryable } from '../db/index.ts'
 import { assert, type IdSource, type Json, type Uuid } from '../kernel/index.ts'
 import { type Actor, recordEvent, SYSTEM } from './audit-log.ts'
 import { createKeyBook, type KeyBook } from './keys.ts'
@@ -44,8 +44,18 @@ export interface Directory extends KeyBook {
   changeProject(id: Uuid, change: ProjectChange, by?: Actor): Promise<Project | null>
   getOrganization(id: Uuid): Promise<Organization | null>
   getProject(id: Uuid): Promise<Project | null>
-  listOrganizations(page: Page): Promise<readonly Organization[]>
-  listProjects(query: { readonly orgId: Uuid | null } & Page): Promise<readonly Project[]>
+  listOrganizations(query: Named & Page): Promise<readonly Organization[]>
+  listProjects(query: ProjectQuery): Promise<readonly Project[]>
+}
+
+interface Named {
+  /** How the name begins; null or left out: however. */
+  readonly namePrefix?: string | null
+}
+
+export interface ProjectQuery extends Named, Page {
+  readonly orgId: Uuid | null
+  readonly state?: ProjectState | null
 }
 
 interface OrganizationRow {
@@ -149,10 +159,14 @@ function organizations({ database, ids }: DirectoryParts) {
       const row = await find(database, id)
       return row === null ? null : organizationOf(row)
     },
-    async listOrganizations(page: Page) {
+    async listOrganizations({ namePrefix, before, limit }: Named & Page) {
+      const { where, values } = conditions([
+        ['name ^@', namePrefix ?? null],
+        ['id <', before],
+      ])
       const rows = await database.query<OrganizationRow>(
-        `select ${ORGANIZATION} from tenancy.organization where ($1::uuid is null or id < $1) order by id desc limit $2`,
-        [page.before, page.limit],
+        `select ${ORGANIZATION} from tenancy.organization ${where} order by id desc limit $${values.length + 1}`,
+        [...values, limit],
       )
       return rows.map(organizationOf)
     },
@@ -219,11 +233,16 @@ function projects({ database, ids }: DirectoryParts) {
       const row = await find(database, id)
       return row === null ? null : projectOf(row)
     },
-    async listProjects(query: { readonly orgId: Uuid | null } & Page) {
+    async listProjects({ orgId, state, namePrefix, before, limit }: ProjectQuery) {
+      const { where, values } = conditions([
+        ['org_id =', orgId],
+        ['state =', state ?? null],
+        ['name ^@', namePrefix ?? null],
+        ['id <', before],
+      ])
       const rows = await database.query<ProjectRow>(
-        `select ${PROJECT} from tenancy.project
-         where ($1::uuid is null or org_id = $1) and ($2::uuid is null or id < $2) order by id desc limit $3`,
-        [query.orgId, query.before, query.limit],
+        `select ${PROJECT} from tenancy.project ${where} order by id desc limit $${values.length + 1}`,
+        [...values, limit],
       )
       return rows.map(projectOf)
     },

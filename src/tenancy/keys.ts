@@ -54,6 +54,8 @@ export interface KeyQuery extends Page {
   readonly state?: ApiKeyInfo['state'] | null
   /** The first characters of a secret, as lists and scanners show them. */
   readonly prefix?: string | null
+  /** How the label begins. */
+  readonly labelPrefix?: string | null
 }
 
 export interface KeyBook {
@@ -278,7 +280,7 @@ function rotating(
 
 function listing({ database }: KeyBookParts, { infos }: Reader): Pick<KeyBook, 'listKeys'> {
   return {
-    async listKeys({ state, prefix, orgId, projectId, before, limit }) {
+    async listKeys({ state, prefix, labelPrefix, orgId, projectId, before, limit }) {
       const asked: ReadonlyArray<readonly [sql: string, value: unknown]> = [
         ['k.org_id = $', orgId],
         ['k.project_id = $', projectId],
@@ -290,6 +292,7 @@ function listing({ database }: KeyBookParts, { infos }: Reader): Pick<KeyBook, '
           'exists (select from tenancy.api_key_secret s where s.key_id = k.id and s.prefix = $)',
           prefix ?? null,
         ],
+        ['k.label ^@ $', labelPrefix ?? null],
         ['k.id < $', before],
       ]
       const given = asked.filter(([, value]) => value !== null)

@@ -1,4 +1,4 @@
-import type { Database } from '../db/index.ts'
+import { conditions, type Database, instant } from '../db/index.ts'
 import { type IdSource, parseId, type Uuid } from '../kernel/index.ts'
 import { cleanName } from './names.ts'
 import type { Page, Run } from './records.ts'
@@ -19,9 +19,16 @@ export interface RunBook {
   /** @returns null when the id is not a run of this project, or nothing usable is left of the name. */
   open(query: RunQuery): RunRef | null | Promise<RunRef | null>
   get(id: Uuid): Promise<Run | null>
-  list(
-    query: { readonly orgId: Uuid | null; readonly projectId: Uuid | null } & Page,
-  ): Promise<readonly Run[]>
+  list(query: RunFilter): Promise<readonly Run[]>
+}
+
+export interface RunFilter extends Page {
+  readonly orgId: Uuid | null
+  readonly projectId: Uuid | null
+  /** How the name begins. */
+  readonly namePrefix?: string | null
+  readonly sinceMs?: number | null
+  readonly untilMs?: number | null
 }
 
 const REMEMBERED_MAX = 10_000
@@ -107,11 +114,17 @@ export function createRunBook(database: Database, ids: IdSource): RunBook {
       return row === null ? null : runOf(row)
     },
     async list(query) {
+      const { where, values } = conditions([
+        ['org_id =', query.orgId],
+        ['project_id =', query.projectId],
+        ['name ^@', query.namePrefix ?? null],
+        ['created_at >=', instant(query.sinceMs ?? null)],
+        ['created_at <', instant(query.untilMs ?? null)],
+        ['id <', query.before],
+      ])
       const rows = await database.query<RunRow>(
-        `select ${COLUMNS} from tenancy.run
-         where ($1::uuid is null or org_id = $1) and ($2::uuid is null or project_id = $2) and ($3::uuid is null or id < $3)
-         order by id desc limit $4`,
-        [query.orgId, query.projectId, query.before, query.limit],
+        `select ${COLUMNS} from tenancy.run ${where} order by id desc limit $${values.length + 1}`,
+        [...values, query.limit],
       )
       return rows.map(runOf)
     },

@@ -38,6 +38,7 @@ const PATH_KIND: Readonly<Record<string, string>> = {
   alerts: 'alert',
   'alert-rules': 'alert_rule',
   webhooks: 'webhook',
+  channels: 'channel_name',
 }
 
 /** A body that would be taken from the organization’s own owner. */
@@ -144,6 +145,7 @@ async function thingsOf(stand: ApiStand, customer: Customer): Promise<Ids> {
     delivery: (await stand.call('POST', `/api/v1/webhooks/${webhook.id}/test`)).json.id,
     invitation: invitation.id,
     person: owner.usr,
+    channel_name: 'direct',
     // Who has the token was given it, and is told more: what it is tried with here is nobody's.
     token: `tfi_${'y'.repeat(43)}`,
   }
@@ -176,7 +178,7 @@ const PREFIXES: Readonly<Record<string, IdPrefix>> = {
 
 function nowhere(stand: ApiStand): Ids {
   const ids = Object.entries(PREFIXES).map(([name, prefix]) => [name, formatId(prefix, stand.ids.uuid())])
-  return { ...Object.fromEntries(ids), token: `tfi_${'x'.repeat(43)}` }
+  return { ...Object.fromEntries(ids), channel_name: 'nowhere', token: `tfi_${'x'.repeat(43)}` }
 }
 
 /** Without what is another in every answer. */

@@ -1,4 +1,3 @@
-import { Readable } from 'node:stream'
 import { z } from 'zod'
 import {
   type AuditEventView,
@@ -10,6 +9,7 @@ import {
 import { isUuid, parseId, type Uuid } from '../../kernel/index.ts'
 import type { EventFilter } from '../../tenancy/index.ts'
 import type { ApiDeps } from '../deps.ts'
+import { type Columns, exported } from '../export.ts'
 import { type Caller, operation } from '../operation.ts'
 import { idOf, instantOf, notFound, numberCursor, numberedPage, scopeOf } from '../scope.ts'
 import { auditEventView } from '../views.ts'
@@ -73,7 +73,7 @@ export const listAuditEvents = operation({
   },
 })
 
-const COLUMNS: ReadonlyArray<readonly [name: string, of: (event: AuditEventView) => string]> = [
+const COLUMNS: Columns<AuditEventView> = [
   ['id', (event) => event.id],
   ['at', (event) => event.at],
   ['organization', (event) => event.organization ?? ''],
@@ -88,32 +88,15 @@ const COLUMNS: ReadonlyArray<readonly [name: string, of: (event: AuditEventView)
   ['address', (event) => event.address ?? ''],
 ]
 
-/** A spreadsheet runs what begins like a formula, and a label may have been chosen for that. */
-function cell(text: string): string {
-  const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe
-}
-
-const LINES = {
-  jsonl: { head: '', line: (event: AuditEventView) => `${JSON.stringify(event)}\n` },
-  csv: {
-    head: `${COLUMNS.map(([name]) => name).join(',')}\r\n`,
-    line: (event: AuditEventView) => `${COLUMNS.map(([, of]) => cell(of(event))).join(',')}\r\n`,
-  },
-} as const
-
-async function* exported(
+async function* pagesOf(
   deps: ApiDeps,
   filter: Omit<EventFilter, 'before' | 'limit'>,
-  format: keyof typeof LINES,
   view: ReturnType<typeof viewOf>,
-): AsyncGenerator<string> {
-  const { head, line } = LINES[format]
-  if (head !== '') yield head
+): AsyncGenerator<readonly AuditEventView[]> {
   let before: bigint | null = null
   do {
     const events = await deps.tenancy.listEvents({ ...filter, before, limit: EXPORT_PAGE })
-    if (events.length > 0) yield events.map((event) => line(auditEventView(event, view))).join('')
+    yield events.map((event) => auditEventView(event, view))
     before = events.length < EXPORT_PAGE ? null : (events.at(-1)?.seq ?? null)
   } while (before !== null)
 }
@@ -133,6 +116,7 @@ export const exportAuditEvents = operation({
   faults: ['not_found'],
   async run({ deps, caller, query }) {
     const { format, ...asked } = query
-    return Readable.from(exported(deps, await filterOf(deps, caller, asked), format, viewOf(caller)))
+    const pages = pagesOf(deps, await filterOf(deps, caller, asked), viewOf(caller))
+    return await exported(pages, COLUMNS, format)
   },
 })

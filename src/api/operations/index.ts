@@ -10,6 +10,7 @@ import { acknowledgeAlert, getAlert, listAlerts } from './alerts.ts'
 import { getAudit } from './audit.ts'
 import { exportAuditEvents, listAuditEvents } from './audit-log.ts'
 import { changeBudget, createBudget, endBudget, getBudget, listBudgets } from './budgets.ts'
+import { getChannel, listChannels, listPrices, listRoutes } from './catalog.ts'
 import { createGrant } from './create-grant.ts'
 import { getDelivery, listDeliveries, replayDelivery, replayFailed } from './deliveries.ts'
 import { listEvents } from './events.ts'
@@ -31,7 +32,7 @@ import {
 } from './keys.ts'
 import { listLedgerEntries } from './list-ledger-entries.ts'
 import { listModels } from './list-models.ts'
-import { listReceipts } from './list-receipts.ts'
+import { exportReceipts, listReceipts } from './list-receipts.ts'
 import { getMe } from './me.ts'
 import { changeMember, leaveOrganization, listMembers, removeMember } from './members.ts'
 import { getMetrics } from './metrics.ts'
@@ -51,6 +52,7 @@ import {
   listRateLimits,
 } from './rate-limits.ts'
 import { createRun, getRun, listRuns } from './runs.ts'
+import { exportUsage, getUsage } from './usage.ts'
 import {
   changeWebhook,
   createWebhook,
@@ -63,11 +65,18 @@ import {
 
 /** Everything the API can do. What is not here is neither served nor described. */
 export const OPERATIONS: readonly Operation[] = [
+  exportReceipts,
   getReceipt,
   listReceipts,
+  getUsage,
+  exportUsage,
   getBalances,
   listLedgerEntries,
   listModels,
+  listChannels,
+  getChannel,
+  listRoutes,
+  listPrices,
   listRuns,
   createRun,
   getRun,

@@ -58,7 +58,11 @@ export const listKeys = operation({
   async run({ deps, caller, query }) {
     const scope = await scopeOf(deps, caller, query)
     const before = cursorOf('key', query.cursor)
-    const filter = { state: query.state ?? null, prefix: query.prefix ?? null }
+    const filter = {
+      state: query.state ?? null,
+      prefix: query.prefix ?? null,
+      labelPrefix: query.label_prefix ?? null,
+    }
     const rows = await deps.tenancy.listKeys({ ...scope, ...filter, limit: query.limit + 1, before })
     return pageOf('key', rows, query.limit, apiKeyView)
   },

@@ -4,7 +4,7 @@ import {
   newOrganizationSchema,
   organizationChangeSchema,
   organizationSchema,
-  pageQuery,
+  organizationsQuery,
 } from '../../contract/index.ts'
 import { operation } from '../operation.ts'
 import { InvalidRequest } from '../problem.ts'
@@ -77,13 +77,17 @@ export const listOrganizations = operation({
   callers: ['operator'],
   permission: 'organization.read',
   params: z.strictObject({}),
-  query: pageQuery,
+  query: organizationsQuery,
   body: null,
   response: listOf(organizationSchema),
   faults: [],
   async run({ deps, query }) {
     const before = cursorOf('org', query.cursor)
-    const rows = await deps.tenancy.listOrganizations({ limit: query.limit + 1, before })
+    const rows = await deps.tenancy.listOrganizations({
+      namePrefix: query.name_prefix ?? null,
+      limit: query.limit + 1,
+      before,
+    })
     return pageOf('org', rows, query.limit, organizationView)
   },
 })

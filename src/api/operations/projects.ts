@@ -2,9 +2,9 @@ import { z } from 'zod'
 import {
   listOf,
   newProjectSchema,
-  organizationPageQuery,
   projectChangeSchema,
   projectSchema,
+  projectsQuery,
 } from '../../contract/index.ts'
 import { operation } from '../operation.ts'
 import { cursorOf, idOf, notFound, pageOf, scopeOf } from '../scope.ts'
@@ -19,14 +19,15 @@ export const listProjects = operation({
   callers: ['operator'],
   permission: 'projects.read',
   params: z.strictObject({}),
-  query: organizationPageQuery,
+  query: projectsQuery,
   body: null,
   response: listOf(projectSchema),
   faults: ['not_found'],
   async run({ deps, caller, query }) {
     const { orgId } = await scopeOf(deps, caller, query)
     const before = cursorOf('prj', query.cursor)
-    const rows = await deps.tenancy.listProjects({ orgId, limit: query.limit + 1, before })
+    const filter = { orgId, state: query.state ?? null, namePrefix: query.name_prefix ?? null }
+    const rows = await deps.tenancy.listProjects({ ...filter, limit: query.limit + 1, before })
     return pageOf('prj', rows, query.limit, projectView)
   },
 })

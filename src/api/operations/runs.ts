@@ -4,15 +4,15 @@ import {
   fault,
   listOf,
   newRunSchema,
-  projectPageQuery,
   runSchema,
   runSummarySchema,
+  runsQuery,
 } from '../../contract/index.ts'
 import { formatId, formatNano, type Nano } from '../../kernel/index.ts'
 import type { ApiDeps, BucketTotal } from '../deps.ts'
 import { type Caller, operation } from '../operation.ts'
 import { InvalidRequest } from '../problem.ts'
-import { cursorOf, idOf, notFound, pageOf, scopeOf } from '../scope.ts'
+import { cursorOf, idOf, instantOf, notFound, pageOf, scopeOf } from '../scope.ts'
 import { runView } from '../views.ts'
 import { amountOf, bucketOf } from './money-of.ts'
 import { nameOf } from './name-of.ts'
@@ -34,14 +34,20 @@ export const listRuns = operation({
   callers: ['operator', 'key'],
   permission: 'runs.read',
   params: z.strictObject({}),
-  query: projectPageQuery,
+  query: runsQuery,
   body: null,
   response: listOf(runSummarySchema),
   faults: ['not_found'],
   async run({ deps, caller, query }) {
     const scope = await scopeOf(deps, caller, query)
     const before = cursorOf('run', query.cursor)
-    const rows = await deps.tenancy.listRuns({ ...scope, limit: query.limit + 1, before })
+    const filter = {
+      ...scope,
+      namePrefix: query.name_prefix ?? null,
+      sinceMs: instantOf(query.since),
+      untilMs: instantOf(query.until),
+    }
+    const rows = await deps.tenancy.listRuns({ ...filter, limit: query.limit + 1, before })
     return pageOf('run', rows, query.limit, runView)
   },
 })

@@ -1,3 +1,4 @@
+import type { Client } from '../../client/index.ts'
 import {
   type ApiKeyChange,
   type ApiKeyPage,
@@ -7,7 +8,9 @@ import {
   POLICIES,
   type Policy,
 } from '../../contract/index.ts'
+import { errorText } from '../../kernel/index.ts'
 import { type Command, type Flags, givenFlag, listFlag, textFlag, UsageError } from '../command.ts'
+import { nearestWord } from '../nearest.ts'
 import { listText, pairs, table } from '../text.ts'
 import { PAGE_EXPLAIN, PAGE_OPTIONS, pageQuery } from './paging.ts'
 
@@ -147,12 +150,46 @@ const keyCreate: Command = {
   explain: { project: 'the project it belongs to (prj_…)', ...TERM_EXPLAIN },
   example: 'forge key create --project prj_… --label laptop --models gpt-5-mini --routes official',
   async run({ flags, client }) {
-    const value = await (await client()).createKey({
-      project: givenFlag(flags, 'project'),
-      ...termFlags(flags),
-    })
-    return { value, text: pairs([['key', value.key], ...keyRows(value)]), notes: [SHOWN_ONCE] }
+    const api = await client()
+    const value = await api.createKey({ project: givenFlag(flags, 'project'), ...termFlags(flags) })
+    const unknown = await unknownNames(api, listFlag(flags, 'models') ?? [], listFlag(flags, 'routes') ?? [])
+    return { value, text: pairs([['key', value.key], ...keyRows(value)]), notes: [SHOWN_ONCE, ...unknown] }
   },
+}
+
+function unlike(what: string, names: readonly string[], known: readonly string[]): string[] {
+  return names
+    .filter((name) => !known.includes(name))
+    .map((name) => {
+      const nearest = nearestWord(name, known)
+      const meant = nearest === null ? '' : `; did you mean ${nearest}?`
+      return `There is no ${what} ${name} in the catalog now${meant} The key was made all the same.`
+    })
+}
+
+/** A catalog may get its models later, so this is no reason to refuse; whoever mistyped shall see it at once. */
+async function unknownNames(
+  api: Client,
+  models: readonly string[],
+  routes: readonly string[],
+): Promise<readonly string[]> {
+  if (models.length + routes.length === 0) return []
+  try {
+    const { data } = await api.listModels()
+    const served = data.flatMap((model) => model.routes)
+    const known = [...new Set(served.flatMap(({ route, route_type }) => [route, route_type]))]
+    return [
+      ...unlike(
+        'model',
+        models,
+        data.map(({ name }) => name),
+      ),
+      ...unlike('route', routes, known),
+    ]
+  } catch (thrown) {
+    // The key is made and its secret is shown this once, whatever comes of the advice.
+    return [`Whether its models and routes are in the catalog could not be seen: ${errorText(thrown)}`]
+  }
 }
 
 const keyUpdate: Command = {

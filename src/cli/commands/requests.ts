@@ -1,5 +1,6 @@
+import type { Query } from '../../client/index.ts'
 import type { Receipt, RunView } from '../../contract/index.ts'
-import { type Command, textFlag } from '../command.ts'
+import { type Command, type Flags, oneOf, textFlag } from '../command.ts'
 import { receiptPage } from '../receipt-page.ts'
 import { listText, pairs, table } from '../text.ts'
 import { PAGE_EXPLAIN, PAGE_OPTIONS, pageQuery } from './paging.ts'
@@ -30,34 +31,77 @@ function receiptRow(one: Receipt): string[] {
   ]
 }
 
-const FILTERS = ['org', 'project', 'key', 'run', 'status', 'bucket', 'model', 'since', 'until'] as const
+const FILTERS = [
+  'org',
+  'project',
+  'key',
+  'run',
+  'status',
+  'bucket',
+  'model',
+  'route',
+  'channel',
+  'min-charge',
+  'since',
+  'until',
+] as const
+const MARKS = ['fallback', 'crossed-balance'] as const
+const FILTER_OPTIONS = {
+  ...Object.fromEntries(FILTERS.map((name) => [name, { type: 'string' as const }])),
+  ...Object.fromEntries(MARKS.map((name) => [name, { type: 'boolean' as const }])),
+}
+const FILTER_EXPLAIN = {
+  org: 'only those of this organization',
+  project: 'only those of this project',
+  key: 'only those of this API key',
+  run: 'only those of this run',
+  status: 'completed, failed, refused, cancelled, recovered, replayed',
+  bucket: 'only those paid from this bucket',
+  model: 'only those of this model',
+  route: 'only those of this route',
+  channel: 'only those that tried this channel (for operators)',
+  'min-charge': 'only those that cost at least this; needs --bucket',
+  fallback: 'only those that another channel than the first answered',
+  'crossed-balance': 'only those paid from another balance than the first choice',
+  since: 'RFC 3339',
+  until: 'RFC 3339, not included',
+}
+
+function filterQuery(flags: Flags): Query {
+  const { org, ...rest } = Object.fromEntries(FILTERS.map((name) => [name, textFlag(flags, name)]))
+  const marks = MARKS.map((name) => [name, flags[name] === true ? 'true' : undefined])
+  const named = Object.entries({ ...rest, ...Object.fromEntries(marks) })
+  return {
+    organization: org,
+    ...Object.fromEntries(named.map(([name, value]) => [name.replaceAll('-', '_'), value])),
+  }
+}
 
 const receiptList: Command = {
   words: ['receipt', 'list'],
   summary: 'Lists receipts, newest first',
   args: [],
-  options: {
-    ...Object.fromEntries(FILTERS.map((name) => [name, { type: 'string' as const }])),
-    ...PAGE_OPTIONS,
-  },
-  explain: {
-    org: 'only those of this organization',
-    project: 'only those of this project',
-    key: 'only those of this API key',
-    run: 'only those of this run',
-    status: 'completed, failed, refused, cancelled, recovered',
-    bucket: 'only those paid from this bucket',
-    model: 'only those of this model',
-    since: 'RFC 3339',
-    until: 'RFC 3339',
-    ...PAGE_EXPLAIN,
-  },
+  options: { ...FILTER_OPTIONS, ...PAGE_OPTIONS },
+  explain: { ...FILTER_EXPLAIN, ...PAGE_EXPLAIN },
   example: 'forge receipt list --project prj_… --status failed',
   async run({ flags, client }) {
-    const { org, ...rest } = Object.fromEntries(FILTERS.map((name) => [name, textFlag(flags, name)]))
-    const value = await (await client()).listReceipts({ organization: org, ...rest, ...pageQuery(flags) })
+    const value = await (await client()).listReceipts({ ...filterQuery(flags), ...pageQuery(flags) })
     const head = ['id', 'time', 'status', 'model', 'route', 'bucket', 'charge']
     return { value, text: listText(head, value.data.map(receiptRow), value.next_cursor) }
+  },
+}
+
+const receiptExport: Command = {
+  words: ['receipt', 'export'],
+  summary: 'Writes all receipts that the filters leave, as JSON lines or CSV',
+  args: [],
+  options: { ...FILTER_OPTIONS, format: { type: 'string' } },
+  explain: { ...FILTER_EXPLAIN, format: 'jsonl or csv (jsonl)' },
+  example: 'forge receipt export --org org_… --since 2026-03-01T00:00:00Z --format csv > march.csv',
+  async run({ flags, client }) {
+    const format = oneOf('format', ['jsonl', 'csv'], textFlag(flags, 'format'))
+    const value = await (await client()).exportReceipts({ ...filterQuery(flags), format })
+    return { value, text: value.replaceAll('\r\n', '\n').trimEnd() }
   },
 }
 
@@ -118,4 +162,4 @@ const runList: Command = {
   },
 }
 
-export const REQUEST_COMMANDS: readonly Command[] = [receipt, receiptList, runShow, runList]
+export const REQUEST_COMMANDS: readonly Command[] = [receipt, receiptList, receiptExport, runShow, runList]
