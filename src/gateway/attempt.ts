@@ -53,7 +53,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
     this.result = new Promise((resolve) => {
       this.resolve = resolve
     })
-    this.time = new Timekeeper(options.clock, options.channel.timeouts, options.streamed, (kind) =>
+    this.time = new Timekeeper(options, options.channel.timeouts, options.streamed, (kind) =>
       this.timedOut(kind),
     )
     options.res.on('close', this.callerLeft)

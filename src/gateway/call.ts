@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import type { Channel } from '../catalog/index.ts'
-import type { Clock, Json, JsonObject } from '../kernel/index.ts'
+import type { Clock, Deadlines, Json, JsonObject } from '../kernel/index.ts'
 import type { Platform } from '../platforms/index.ts'
 import type { Protocol, StreamCut, WireError } from '../protocols/index.ts'
 import type { Delivery } from './delivery.ts'
@@ -27,6 +27,7 @@ export interface CallOptions {
   /** A place among the answers that are read for callers who have left. */
   readonly drain: DrainSlot
   readonly clock: Clock
+  readonly deadlines: Deadlines
   /** Writes status and headers of a stream; called once, right before its first byte. */
   readonly beginStream: (res: ServerResponse, contentType: string) => void
   readonly annotate: (usage: Json, reading: Reading) => JsonObject | null

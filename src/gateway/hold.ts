@@ -8,8 +8,7 @@ import {
 } from '../catalog/index.ts'
 import { fault } from '../contract/index.ts'
 import type { Database } from '../db/index.ts'
-import type { Clock } from '../kernel/index.ts'
-import { childUuid, type Nano } from '../kernel/index.ts'
+import { type Clock, childUuid, type Deadlines, type Nano, type Waiting } from '../kernel/index.ts'
 import {
   type AccountBook,
   LedgerFault,
@@ -43,6 +42,7 @@ export interface HoldDeps {
   readonly accounts: AccountBook
   readonly budgets: Pick<BudgetBook, 'under'>
   readonly clock: Clock
+  readonly deadlines: Deadlines
 }
 
 /** The price of another model on a route of the same type and bucket; null when the catalog has none. */
@@ -161,46 +161,61 @@ const unavailable = fault(
 )
 
 /** The op is answered some day in any case; a caller is told to come back after a while, and the late hold is released. */
-function reserve(
-  deps: HoldDeps,
-  op: Parameters<LedgerWriter['enqueue']>[0] & { kind: 'reserve' },
-): Promise<OpResult | Error> {
-  return new Promise((resolve) => {
-    let waiting = true
-    const timer = setTimeout(() => {
-      waiting = false
-      resolve(new LedgerFault('no answer in time'))
-    }, LEDGER_PATIENCE_MS)
-    const release = (): void =>
-      deps.writer.enqueue(
-        {
-          kind: 'void',
-          orgId: op.orgId,
-          id: op.id,
-          accountId: op.accountId,
-          reason: 'the caller was answered before the hold was made',
-        },
-        false,
-        () => {},
-        () => {},
-      )
+class Reservation implements Waiting {
+  private readonly deps: HoldDeps
+  private readonly op: ReserveOp
+  private readonly resolve: (answer: OpResult | Error) => void
+  private readonly untilMs: number
+  private waiting = true
+
+  constructor(deps: HoldDeps, op: ReserveOp, resolve: (answer: OpResult | Error) => void) {
+    this.deps = deps
+    this.op = op
+    this.resolve = resolve
+    this.untilMs = deps.clock.monotonicMs() + LEDGER_PATIENCE_MS
+    deps.deadlines.watch(this)
     deps.writer.enqueue(
       op,
       true,
-      (result) => {
-        if (!waiting) {
-          if (result.verdict === 'done' || result.verdict === 'repeated') release()
-          return
-        }
-        clearTimeout(timer)
-        resolve(result)
-      },
-      (error) => {
-        clearTimeout(timer)
-        if (waiting) resolve(error)
-      },
+      (result) => this.answered(result),
+      (error) => this.end(error),
     )
-  })
+  }
+
+  dueMs(): number {
+    return this.untilMs
+  }
+
+  overdue(): void {
+    this.end(new LedgerFault('no answer in time'))
+  }
+
+  private end(answer: OpResult | Error): void {
+    if (!this.waiting) return
+    this.waiting = false
+    this.deps.deadlines.unwatch(this)
+    this.resolve(answer)
+  }
+
+  private answered(result: OpResult): void {
+    if (this.waiting) this.end(result)
+    else if (result.verdict === 'done' || result.verdict === 'repeated') this.release()
+  }
+
+  private release(): void {
+    const { orgId, id, accountId } = this.op
+    const reason = 'the caller was answered before the hold was made'
+    this.deps.writer.enqueue(
+      { kind: 'void', orgId, id, accountId, reason },
+      false,
+      () => {},
+      () => {},
+    )
+  }
+}
+
+function reserve(deps: HoldDeps, op: ReserveOp): Promise<OpResult | Error> {
+  return new Promise((resolve) => new Reservation(deps, op, resolve))
 }
 
 /**

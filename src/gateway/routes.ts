@@ -245,6 +245,7 @@ class RouteRun {
       res: this.res,
       drain: deps.draining.slotOf(inbound.key.orgId),
       clock: deps.clock,
+      deadlines: deps.deadlines,
       beginStream: this.beginStream,
       annotate: (_usage, reading) => this.annotate(plan, held, reading),
       mayGoOn: (tokens, events) => allowance === null || allowance.mayGoOn(tokens * this.tokenFactor, events),
