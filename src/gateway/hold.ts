@@ -54,7 +54,8 @@ export function priceOfOther(planned: Planned, plan: RoutePlan, name: string): P
 export function othersNano(planned: Planned, plan: RoutePlan, outputTokensMax: number): Nano {
   const { inbound, snapshot, model } = planned.admitted
   const { facts, exchange } = inbound
-  return (facts.otherModels ?? []).reduce<Nano>((most, name) => {
+  if (facts.otherModels === undefined) return 0n
+  return facts.otherModels.reduce<Nano>((most, name) => {
     const { sheet } = priceOfOther(planned, plan, name) ?? plan.price
     const context = snapshot.models.get(name)?.contextTokens ?? model.contextTokens
     const nano = boundNano(sheet, {

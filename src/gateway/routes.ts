@@ -82,38 +82,34 @@ class RouteRun {
 
   async go(): Promise<void> {
     try {
-      await this.tryRoutes()
+      let refusal: Fault | null = null
+      for (const plan of this.planned.routes) {
+        if (this.attempts.length >= this.planned.attemptsMax) break
+        const asked = this.takeHold(plan)
+        const taken = asked instanceof Promise ? await asked : asked
+        if (taken.ok) {
+          this.took(plan, taken.value)
+          if (await this.tryChannels(plan)) return
+          continue
+        }
+        const problem = taken.fault
+        refusal = problem
+        this.short = SHORTAGES[problem.code]
+        const without = isLimitedAnyway(problem) ? this.planned.routes : [plan]
+        if (this.short !== undefined) this.noteShort(this.short, without)
+        if (isLimitedAnyway(problem)) break
+        // Another route may pay, or speak a format that can say what is asked.
+        if (this.short === undefined && problem.code !== 'unsupported_parameter') break
+      }
+      if (this.holding === null)
+        await this.turnAway(refusal ?? fault('internal_error', 'No route could be tried.'))
+      else await this.failed()
     } catch (thrown) {
       if (await this.giveUp()) throw new SettledFailure(errorText(thrown), { cause: thrown })
       throw thrown
     } finally {
       this.rates.end(this.tokens)
     }
-  }
-
-  private async tryRoutes(): Promise<void> {
-    let refusal: Fault | null = null
-    for (const plan of this.planned.routes) {
-      if (this.attempts.length >= this.planned.attemptsMax) break
-      const asked = this.takeHold(plan)
-      const taken = asked instanceof Promise ? await asked : asked
-      if (taken.ok) {
-        this.took(plan, taken.value)
-        if (await this.tryChannels(plan)) return
-        continue
-      }
-      const problem = taken.fault
-      refusal = problem
-      this.short = SHORTAGES[problem.code]
-      const without = isLimitedAnyway(problem) ? this.planned.routes : [plan]
-      if (this.short !== undefined) this.noteShort(this.short, without)
-      if (isLimitedAnyway(problem)) break
-      // Another route may pay, or speak a format that can say what is asked.
-      if (this.short === undefined && problem.code !== 'unsupported_parameter') break
-    }
-    if (this.holding === null)
-      await this.turnAway(refusal ?? fault('internal_error', 'No route could be tried.'))
-    else await this.failed()
   }
 
   private noteShort(short: Shortage, plans: readonly RoutePlan[]): void {
@@ -202,11 +198,11 @@ class RouteRun {
   private async tryChannels(plan: RoutePlan): Promise<boolean> {
     const { holding } = this
     if (holding === null) return false
-    const channels = [...plan.channels]
+    let { channels } = plan
     for (let at = 0; at < channels.length; at++) {
       const channel = channels[at] as PlannedChannel
       if (this.attempts.length >= this.planned.attemptsMax) return false
-      if (this.skipped.some((skipped) => skipped.channel === channel)) continue
+      if (this.skipped.length > 0 && this.isSkipped(channel)) continue
       if (this.res.destroyed) {
         await this.end({ kind: 'left', reading: null, accepted: false }, null)
         return true
@@ -224,13 +220,17 @@ class RouteRun {
         if (ending !== null) await ending
         return true
       }
-      if (this.mayBeMended(channel, outcome)) channels.splice(at + 1, 0, channel)
+      if (this.mayBeMended(channel, outcome)) channels = channels.toSpliced(at + 1, 0, channel)
       else if (outcome.final !== null) {
         await this.failed()
         return true
       }
     }
     return false
+  }
+
+  private isSkipped(channel: PlannedChannel): boolean {
+    return this.skipped.some((skipped) => skipped.channel === channel)
   }
 
   /** The same channel once more, asked without what it refused: a usage chunk, or an old token. */
