@@ -17,6 +17,10 @@ import { translateResult } from './translate-answer.ts'
 import type { Held, PlannedChannel, Reading } from './types.ts'
 import type { Upstream } from './upstream.ts'
 
+function distinct(names: readonly string[]): readonly string[] {
+  return names.length < 2 ? names : [...new Set(names)]
+}
+
 /** One channel asked for one request: what goes to the caller, and how far it may go. */
 export class RouteCall implements CallOptions {
   readonly deps: GatewayDeps
@@ -48,7 +52,7 @@ export class RouteCall implements CallOptions {
     this.allowance = allowance
     this.planned = planned
     this.prepared = prepared
-    this.dropped = prepared.dropped
+    this.dropped = distinct(prepared.dropped)
     this.attempt = attempt
     this.upstream = deps.upstreams.of(planned.target.channel)
     this.tokenFactor = familyOf(planned.target.upstreamModel).factor
@@ -90,7 +94,7 @@ export class RouteCall implements CallOptions {
     const { protocol } = this.prepared
     if (protocol.name === this.inbound.exchange.call.protocol.name) return result
     const translated = translateResult(this.inbound, protocol, result, (reading) => this.annotate(reading))
-    if (translated.dropped.length > 0) this.dropped = [...new Set([...this.dropped, ...translated.dropped])]
+    if (translated.dropped.length > 0) this.dropped = distinct([...this.dropped, ...translated.dropped])
     return translated.result
   }
 

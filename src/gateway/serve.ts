@@ -113,9 +113,7 @@ function serveInbound(deps: GatewayDeps, inbound: Inbound, claimed: Claim | null
   if (draining !== null) return turnAway(deps, claimed, { exchange, key, inbound, fault: draining })
   const admitted = admit(deps, inbound)
   if (!(admitted instanceof Promise)) return serveAdmission(deps, inbound, claimed, admitted)
-  return admitted.then(async (asked) => {
-    await serveAdmission(deps, inbound, claimed, asked)
-  })
+  return admitted.then((asked) => serveAdmission(deps, inbound, claimed, asked) ?? undefined)
 }
 
 async function serveClaiming(
