@@ -1,4 +1,4 @@
-import { assert, lineAmount, lineAmountUp, type Nano } from '../kernel/index.ts'
+import { assertCount, lineAmount, lineAmountUp, type Nano } from '../kernel/index.ts'
 import { mergeRates, type PriceContext, serviceTiersPossible, unitFor } from './price.ts'
 import type { PriceSheet, PriceTier, Rates, UnitPrice } from './types.ts'
 
@@ -50,9 +50,8 @@ function sideOf(units: readonly UnitPrice[]): Side {
 
 /** Half to even adds at most half a nano a line, so one nano for each line that has tokens covers it. */
 function sideNano(side: Side, tokens: number): Nano {
-  return (
-    lineAmountUp(BigInt(tokens), side.unit.pico, side.unit.per) + BigInt(Math.min(side.roundedLines, tokens))
-  )
+  const amountNano = lineAmountUp(BigInt(tokens), side.unit.pico, side.unit.per)
+  return side.roundedLines === 0 ? amountNano : amountNano + BigInt(Math.min(side.roundedLines, tokens))
 }
 
 interface Sides {
@@ -76,11 +75,11 @@ function sides(rates: Rates): Sides {
 
 function scenarioOf(rates: Rates, inputTokens: number, webSearchCalls: number): Scenario {
   const { request, web_search: search } = rates
-  const callsNano =
-    (request === undefined ? 0n : lineAmount(1n, request.pico, request.per)) +
-    (search === undefined ? 0n : lineAmountUp(BigInt(webSearchCalls), search.pico, search.per))
   const { input, output } = sides(rates)
-  return { fixedNano: sideNano(input, inputTokens) + callsNano, output }
+  let fixedNano = sideNano(input, inputTokens)
+  if (request !== undefined) fixedNano += lineAmount(1n, request.pico, request.per)
+  if (search !== undefined) fixedNano += lineAmountUp(BigInt(webSearchCalls), search.pico, search.per)
+  return { fixedNano, output }
 }
 
 /** Each tier the input may reach, with the largest input that is still billed there. */
@@ -97,8 +96,11 @@ function levels(sheet: PriceSheet, inputTokensMax: number): { tier: PriceTier | 
 
 function scenarios(sheet: PriceSheet, context: BoundContext, inputTokensMax: number): Scenario[] {
   const calls = context.webSearchCallsMax ?? 0
-  for (const count of [inputTokensMax, calls])
-    assert(Number.isSafeInteger(count) && count >= 0, `not a count: ${count}`)
+  assertCount(inputTokensMax, 'inputTokensMax')
+  assertCount(calls, 'webSearchCallsMax')
+  // Nearly every sheet and request: one way to be billed.
+  if (sheet.tiers.length === 0 && context.serviceTier === null && (context.geography ?? null) === null)
+    return [scenarioOf(mergeRates(sheet, context.admittedAtMs, null, null), inputTokensMax, calls)]
   const services = serviceTiersPossible(sheet, context)
   return levels(sheet, inputTokensMax).flatMap(({ tier, tokens }) =>
     services.map((service) =>
@@ -114,7 +116,7 @@ function scenarios(sheet: PriceSheet, context: BoundContext, inputTokensMax: num
  */
 export function boundNano(sheet: PriceSheet, bound: UsageBound): Nano {
   const { outputTokensMax } = bound
-  assert(Number.isSafeInteger(outputTokensMax) && outputTokensMax >= 0, `not a count: ${outputTokensMax}`)
+  assertCount(outputTokensMax, 'outputTokensMax')
   let mostNano = 0n
   for (const { fixedNano, output } of scenarios(sheet, bound, bound.inputTokensMax)) {
     const amountNano = fixedNano + sideNano(output, outputTokensMax)

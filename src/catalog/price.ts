@@ -1,5 +1,12 @@
 import { METERS, type Meter } from '../contract/index.ts'
-import { assert, lineAmount, type Nano, totalInput, type Usage, type UsageClass } from '../kernel/index.ts'
+import {
+  assertCount,
+  lineAmount,
+  type Nano,
+  totalInput,
+  type Usage,
+  type UsageClass,
+} from '../kernel/index.ts'
 import type { PriceSheet, PriceTier, PriceVersion, PriceWindow, Rates, UnitPrice } from './types.ts'
 
 /** When and at which of the provider's service tiers a request is priced. */
@@ -123,10 +130,8 @@ export function mergeRates(
   tier: PriceTier | null,
   service: Rates | null,
 ): Rates {
-  const windows =
-    sheet.windows.length === 0
-      ? sheet.windows
-      : sheet.windows.filter((window) => windowCovers(window, admittedAtMs))
+  if (sheet.windows.length === 0 && tier === null && service === null) return sheet.rates
+  const windows = sheet.windows.filter((window) => windowCovers(window, admittedAtMs))
   if (windows.length === 0 && tier === null && service === null) return sheet.rates
   return Object.assign(
     {},
@@ -179,7 +184,7 @@ export function priceUsage(sheet: PriceSheet, usage: Usage, context: PriceContex
   for (const meter of METERS) {
     const quantity = quantityOf(usage, meter)
     if (quantity === 0) continue
-    assert(Number.isSafeInteger(quantity) && quantity >= 0, `${meter} is not a count: ${quantity}`)
+    assertCount(quantity, meter)
     const unit = unitOf(rates, meter)
     if (unit === undefined) continue
     const amountNano = lineAmount(BigInt(quantity), unit.pico, unit.per)

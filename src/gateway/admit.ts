@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { CatalogModel, CatalogSnapshot } from '../catalog/index.ts'
 import { type Fault, fault } from '../contract/index.ts'
-import { isObject, type JsonObject, parseJson } from '../kernel/index.ts'
+import { andThen, isObject, type JsonObject, parseJson } from '../kernel/index.ts'
 import { objectSpans } from '../protocols/index.ts'
 import { type ApiKeyRecord, keyRefusal, senderAddress } from '../tenancy/index.ts'
 import type { GatewayDeps } from './deps.ts'
@@ -178,25 +178,29 @@ export function modelAsked(
   return { ok: true, value: asked.model }
 }
 
-async function openRun(deps: GatewayDeps, inbound: Inbound): Promise<StageResult<RunRef | null>> {
+type RunResult = StageResult<RunRef | null>
+
+const NO_RUN: RunResult = { ok: true, value: null }
+
+function openRun(deps: GatewayDeps, inbound: Inbound): RunResult | Promise<RunResult> {
   const { key, exchange, body } = inbound
   const asked = header(exchange.req, 'x-tf-run')
   const nameOrId = asked ?? sessionOf(exchange.req, body)
-  if (nameOrId === null) return { ok: true, value: null }
-  const run = await deps.tenancy.openRun({ orgId: key.orgId, projectId: key.projectId, nameOrId })
-  if (run === null) {
-    // A session that an agent names is a convenience; only a run that was asked for is owed.
-    if (asked === null) return { ok: true, value: null }
-    return {
-      ok: false,
-      fault: fault('invalid_parameter', 'x-tf-run names no run of this project.', { param: 'x-tf-run' }),
+  if (nameOrId === null) return NO_RUN
+  const opened = deps.tenancy.openRun({ orgId: key.orgId, projectId: key.projectId, nameOrId })
+  return andThen(opened, (run): RunResult => {
+    if (run === null) {
+      // A session that an agent names is a convenience; only a run that was asked for is owed.
+      if (asked === null) return NO_RUN
+      return {
+        ok: false,
+        fault: fault('invalid_parameter', 'x-tf-run names no run of this project.', { param: 'x-tf-run' }),
+      }
     }
-  }
-  const step = header(exchange.req, 'x-tf-step')
-  return { ok: true, value: { ...run, step: step === null ? null : step.slice(0, 128) } }
+    const step = header(exchange.req, 'x-tf-step')
+    return { ok: true, value: { ...run, step: step === null ? null : step.slice(0, 128) } }
+  })
 }
-
-const NO_PIN: StageResult<Pin | null> = { ok: true, value: null }
 
 /** What continues a stored response must go to the channel that keeps it. */
 async function pinOf(deps: GatewayDeps, inbound: Inbound): Promise<StageResult<Pin | null>> {
@@ -214,11 +218,11 @@ async function pinOf(deps: GatewayDeps, inbound: Inbound): Promise<StageResult<P
   }
 }
 
-async function admitted(
+function admitted(
   deps: GatewayDeps,
   inbound: Inbound,
   run: RunRef | null,
-): Promise<StageResult<Admitted>> {
+): StageResult<Admitted> | Promise<StageResult<Admitted>> {
   const { key, facts, exchange } = inbound
   // Its usage would come after the answer to this call, when nobody asks for it any more.
   if (exchange.call.endpoint === 'openai.responses' && inbound.body['background'] === true)
@@ -234,28 +238,18 @@ async function admitted(
   const refused =
     modelFault(key, asked, facts.model) ??
     routeFault(asked, headerRoute) ??
-    otherModelFault(snapshot, key, facts.otherModels ?? [])
-  if (refused !== null || asked.model === null)
+    (facts.otherModels === undefined ? null : otherModelFault(snapshot, key, facts.otherModels))
+  const { model, route: askedRoute, by: askedBy } = asked
+  if (refused !== null || model === null)
     return { ok: false, fault: refused ?? fault('model_not_found', 'There is no such model.') }
-  const pin = inbound.body['previous_response_id'] === undefined ? NO_PIN : await pinOf(deps, inbound)
-  if (!pin.ok) return pin
-  const askedRoute = asked.route
   // The permission of a key is about its policy; a request that pins a route lifts the pin only by its own header.
   const byRequest = header(exchange.req, 'x-tf-allow-cross-balance') === 'true'
   const mayCross = byRequest || (key.allowCrossBalance && askedRoute === null)
-  return {
-    ok: true,
-    value: {
-      inbound,
-      snapshot,
-      model: asked.model,
-      askedRoute,
-      askedBy: asked.by,
-      mayCross,
-      run,
-      pin: pin.value,
-    },
-  }
+  const admission = { inbound, snapshot, model, askedRoute, askedBy, mayCross, run, pin: null }
+  if (inbound.body['previous_response_id'] === undefined) return { ok: true, value: admission }
+  return pinOf(deps, inbound).then((pin) =>
+    pin.ok ? { ok: true, value: { ...admission, pin: pin.value } } : pin,
+  )
 }
 
 /** What is turned away belongs to its run too: a session that failed for its model's name shows why. */
@@ -263,9 +257,18 @@ export type Admission =
   | { readonly ok: true; readonly value: Admitted }
   | { readonly ok: false; readonly fault: Fault; readonly run: RunRef | null }
 
-export async function admit(deps: GatewayDeps, inbound: Inbound): Promise<Admission> {
-  const run = await openRun(deps, inbound)
-  if (!run.ok) return { ...run, run: null }
-  const result = await admitted(deps, inbound, run.value)
-  return result.ok ? result : { ...result, run: run.value }
+function underRun(deps: GatewayDeps, inbound: Inbound, opened: RunResult): Admission | Promise<Admission> {
+  if (!opened.ok) return { ...opened, run: null }
+  const run = opened.value
+  const result = admitted(deps, inbound, run)
+  const told = (found: StageResult<Admitted>): Admission => (found.ok ? found : { ...found, run })
+  return result instanceof Promise ? result.then(told) : told(result)
+}
+
+/** Without a promise where neither a run nor a stored response has to be asked for. */
+export function admit(deps: GatewayDeps, inbound: Inbound): Admission | Promise<Admission> {
+  const opened = openRun(deps, inbound)
+  return opened instanceof Promise
+    ? opened.then((run) => underRun(deps, inbound, run))
+    : underRun(deps, inbound, opened)
 }

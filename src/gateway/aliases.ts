@@ -22,6 +22,12 @@ const NAMES: Readonly<Record<string, readonly string[]>> = {
 const CACHE_NAMED = new Set(['openai-chat', 'openai-responses'])
 const CACHE_KEY = 'prompt_cache_key'
 
+const NOTHING: readonly never[] = []
+
+function isThere(value: Json | undefined): value is Json {
+  return value !== undefined && value !== null
+}
+
 export interface Aliased {
   readonly body: JsonObject
   readonly edits: readonly MemberEdit[]
@@ -44,18 +50,20 @@ export class Aliases {
 
   /** @param format of the caller */
   apply(format: string, body: JsonObject): Aliased {
+    const named = NAMES[format] ?? NOTHING
+    if (format !== 'anthropic-messages' && !named.some((name) => isThere(body[name])))
+      return { body, edits: NOTHING }
     const changed: [string, Json][] = []
-    for (const name of NAMES[format] ?? []) {
+    for (const name of named) {
       const value = body[name]
-      if (value !== undefined && value !== null) changed.push([name, this.of(name, value)])
+      if (isThere(value)) changed.push([name, this.of(name, value)])
     }
     const { metadata } = body
     if (format === 'anthropic-messages' && isObject(metadata)) {
       const { user_id: user } = metadata
-      if (user !== undefined && user !== null)
-        changed.push(['metadata', { ...metadata, user_id: this.of('user_id', user) }])
+      if (isThere(user)) changed.push(['metadata', { ...metadata, user_id: this.of('user_id', user) }])
     }
-    if (changed.length === 0) return { body, edits: [] }
+    if (changed.length === 0) return { body, edits: NOTHING }
     return {
       body: { ...body, ...Object.fromEntries(changed) },
       edits: changed.map(([name, value]) => ({ name, json: JSON.stringify(value) })),
@@ -64,8 +72,9 @@ export class Aliases {
 
   /** What to add where the caller named no cache and the channel is known to take a name. @param format of the upstream */
   missing(format: string, body: JsonObject): Readonly<Record<string, string>> {
-    const named = body[CACHE_KEY] !== undefined && body[CACHE_KEY] !== null
-    return named || !CACHE_NAMED.has(format) ? {} : { [CACHE_KEY]: this.of(CACHE_KEY, null) }
+    return isThere(body[CACHE_KEY]) || !CACHE_NAMED.has(format)
+      ? {}
+      : { [CACHE_KEY]: this.of(CACHE_KEY, null) }
   }
 }
 

@@ -46,9 +46,9 @@ export class Allowance {
   }
 
   /** What is held in the end. An answer still on its way is waited for: the receipt has to name the ledger's sum. */
-  async settledNano(): Promise<Nano> {
-    if (this.asking) await new Promise<void>((resolve) => this.waiting.push(resolve))
-    return this.amount
+  settledNano(): Nano | Promise<Nano> {
+    if (!this.asking) return this.amount
+    return new Promise<void>((resolve) => this.waiting.push(resolve)).then(() => this.amount)
   }
 
   /**

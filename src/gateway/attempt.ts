@@ -4,6 +4,8 @@ import type { FeedResult } from '../protocols/index.ts'
 import { asLeft, type CallOptions, type CallResult, type UpstreamCall } from './call.ts'
 import { failedAnswer, failedTransport, readRetryAfterMs, secretsOf, transportCode } from './classify.ts'
 import type { Delivery } from './delivery.ts'
+import { upstreamHeaders } from './headers.ts'
+import { ReadBatch } from './read-batch.ts'
 import { Timekeeper, type TimeoutKind } from './timekeeper.ts'
 import type { AttemptOutcome, Reading } from './types.ts'
 import { upstreamIdOf } from './upstream.ts'
@@ -53,7 +55,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
     this.result = new Promise((resolve) => {
       this.resolve = resolve
     })
-    this.time = new Timekeeper(options.clock, options.channel.timeouts, options.streamed, (kind) =>
+    this.time = new Timekeeper(options.deps, options.channel.timeouts, options.streamed, (kind) =>
       this.timedOut(kind),
     )
     options.res.on('close', this.callerLeft)
@@ -63,7 +65,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
 
   private readonly callerLeft = (): void => {
     if (this.options.res.writableFinished) return
-    if (this.hasEnded() && this.options.drain.enter()) this.waitForRest()
+    if (this.hasEnded() && this.options.deps.draining.enter(this.options.orgId)) this.waitForRest()
     else this.leave()
   }
 
@@ -118,12 +120,12 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
     this.headers = headers
     const type = headers['content-type']
     this.contentType = (Array.isArray(type) ? type[0] : type) ?? ''
-    this.unframer = this.options.platform?.unframer(this.contentType) ?? null
+    this.unframer = this.options.prepared.platform?.unframer(this.contentType) ?? null
     const isStream = this.unframer !== null || this.contentType.startsWith('text/event-stream')
     if (!this.accepted()) this.mode = 'error'
     else if (isStream && this.options.streamed) {
       this.mode = 'stream'
-      this.delivery = this.options.deliver((usage) => this.options.annotate(usage, this.reading()))
+      this.delivery = this.options.deliver(() => this.options.annotate(this.reading()))
     } else if (!isStream && !this.options.streamed) this.mode = 'answer'
     else this.finish(failedTransport('protocol_error', false, status))
   }
@@ -160,8 +162,8 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
 
   private endError(): void {
     const text = Buffer.concat(this.chunks).toString('utf8')
-    const refusal = this.options.platform?.readRefusal(this.headers, text) ?? null
-    const { message, code } = refusal ?? this.options.protocol.readError(text)
+    const refusal = this.options.prepared.platform?.readRefusal(this.headers, text) ?? null
+    const { message, code } = refusal ?? this.options.prepared.protocol.readError(text)
     this.finish(
       failedAnswer({
         status: this.status,
@@ -169,7 +171,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
         upstreamCode: code,
         channelFault: refusal?.channelFault ?? null,
         secrets: secretsOf(this.options.channel),
-        retryAfterMs: readRetryAfterMs(this.headers, this.options.clock.nowMs()),
+        retryAfterMs: readRetryAfterMs(this.headers, this.options.deps.clock.nowMs()),
       }),
     )
   }
@@ -177,7 +179,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
   private endAnswer(): void {
     const bytes =
       this.chunks.length === 1 && this.chunks[0] !== undefined ? this.chunks[0] : Buffer.concat(this.chunks)
-    const { protocol } = this.options
+    const { protocol } = this.options.prepared
     const read = protocol.readAnswer(bytes.toString('utf8'))
     if (!read.ok) {
       this.finish(failedTransport('protocol_error', false, this.status))
@@ -289,7 +291,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
   private beginSending(): void {
     this.sending = true
     this.time.begin()
-    this.options.beginStream(this.options.res, this.delivery?.contentType ?? this.contentType)
+    this.options.beginStream(this.delivery?.contentType ?? this.contentType)
     const held =
       this.chunks.length === 1 && this.chunks[0] !== undefined ? this.chunks[0] : Buffer.concat(this.chunks)
     this.chunks = []
@@ -298,7 +300,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
   }
 
   private write(bytes: Buffer): void {
-    this.options.onForward?.(bytes)
+    this.options.forwarded(bytes)
     if (this.grace !== null) return
     if (this.options.res.write(bytes) || this.settled) return
     this.controller?.pause()
@@ -315,7 +317,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
     const { res } = this.options
     const bytes = this.delivery?.fail(this.options.streamFault(timeout)) ?? NO_BYTES
     if (!res.writableEnded && !res.destroyed) {
-      this.options.onForward?.(bytes)
+      this.options.forwarded(bytes)
       res.write(bytes)
     }
     this.finish({ kind: 'broke', reading: this.reading(), code, timeout })
@@ -326,7 +328,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
     const { res } = this.options
     const reading = this.reading()
     const bytes = this.delivery?.cut(this.firstEvent, this.options.cutUsage(reading)) ?? NO_BYTES
-    this.options.onForward?.(bytes)
+    this.options.forwarded(bytes)
     res.write(bytes)
     this.finish({ kind: 'cut', reading })
   }
@@ -336,7 +338,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
     const usageWhole = state?.usageSeen === true && state.usageAtEvents >= state.delivered.events
     return {
       status: this.status,
-      usage: this.options.protocol.readUsage(state?.usage),
+      usage: this.options.prepared.protocol.readUsage(state?.usage),
       usageWhole,
       rawUsage: state?.usage ?? null,
       servedModel: state?.servedModel ?? null,
@@ -355,7 +357,7 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
     this.time.stop()
     if (this.grace !== null) {
       clearTimeout(this.grace)
-      this.options.drain.leave()
+      this.options.deps.draining.leave(this.options.orgId)
     }
     const outcome = this.grace === null ? ended : asLeft(ended)
     this.options.res.off('close', this.callerLeft)
@@ -375,20 +377,15 @@ class Call implements Dispatcher.DispatchHandler, UpstreamCall {
 
 export function callUpstream(options: CallOptions): UpstreamCall {
   const call = new Call(options)
-  options.upstream.pool.dispatch(
+  const { upstream, prepared, streamed } = options
+  upstream.pool.dispatch(
     {
       method: 'POST',
-      path: joinPaths(options.upstream.basePath, options.path),
-      headers: {
-        'content-type': 'application/json',
-        accept: options.streamed ? 'text/event-stream' : 'application/json',
-        'accept-encoding': 'identity',
-        'user-agent': 'tokens-forge',
-        ...options.headers,
-      },
-      body: options.body,
+      path: joinPaths(upstream.basePath, prepared.path),
+      headers: (prepared.ownHeaders ?? upstreamHeaders(prepared.headers, streamed)) as string[],
+      body: prepared.body,
     },
-    call,
+    streamed ? new ReadBatch(call) : call,
   )
   return call
 }

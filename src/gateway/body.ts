@@ -23,9 +23,10 @@ const DECODERS: ReadonlyMap<string, Decode> = new Map(
 const tooLarge = (maxBytes: number): Fault =>
   fault('body_too_large', `The body is larger than ${maxBytes / 1024 / 1024} MiB.`)
 
-type Read = StageResult<Buffer> | 'gone'
+/** `gone`: the caller left, there is nobody to answer. */
+export type BodyRead = StageResult<Buffer> | 'gone'
 
-function collect(req: IncomingMessage, maxBytes: number): Promise<Read> {
+function collect(req: IncomingMessage, maxBytes: number): Promise<BodyRead> {
   const declared = req.headers['content-length']
   if (declared !== undefined && Number.parseInt(declared, 10) > maxBytes)
     return Promise.resolve({ ok: false, fault: tooLarge(maxBytes) })
@@ -51,7 +52,7 @@ function collect(req: IncomingMessage, maxBytes: number): Promise<Read> {
   })
 }
 
-async function decode(bytes: Buffer, encoding: string, maxBytes: number): Promise<Read> {
+async function decode(bytes: Buffer, encoding: string, maxBytes: number): Promise<BodyRead> {
   const decoder = DECODERS.get(encoding)
   if (decoder === undefined)
     return {
@@ -68,12 +69,12 @@ async function decode(bytes: Buffer, encoding: string, maxBytes: number): Promis
 }
 
 /** Reads the whole body, bounded and decoded. The caller's connection may end meanwhile; then there is nobody to answer. */
-export function readBody(req: IncomingMessage, maxBytes = BODY_BYTES_MAX): Promise<Read> {
+export function readBody(req: IncomingMessage, maxBytes = BODY_BYTES_MAX): Promise<BodyRead> {
   const encoding = req.headers['content-encoding']?.trim().toLowerCase() ?? 'identity'
   return encoding === 'identity' ? collect(req, maxBytes) : readEncoded(req, encoding, maxBytes)
 }
 
-async function readEncoded(req: IncomingMessage, encoding: string, maxBytes: number): Promise<Read> {
+async function readEncoded(req: IncomingMessage, encoding: string, maxBytes: number): Promise<BodyRead> {
   if (DECODERS.get(encoding) === undefined) return decode(Buffer.alloc(0), encoding, maxBytes)
   const read = await collect(req, maxBytes)
   if (read === 'gone' || !read.ok) return read

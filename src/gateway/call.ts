@@ -1,43 +1,36 @@
 import type { ServerResponse } from 'node:http'
 import type { Channel } from '../catalog/index.ts'
-import type { Clock, Json, JsonObject } from '../kernel/index.ts'
-import type { Platform } from '../platforms/index.ts'
-import type { Protocol, StreamCut, WireError } from '../protocols/index.ts'
+import type { Json, JsonObject, Uuid } from '../kernel/index.ts'
+import type { StreamCut, WireError } from '../protocols/index.ts'
 import type { Delivery } from './delivery.ts'
-import type { DrainSlot } from './draining.ts'
+import type { GatewayDeps } from './deps.ts'
+import type { PreparedCall } from './outbound.ts'
 import type { AttemptOutcome, Reading } from './types.ts'
 import type { Upstream } from './upstream.ts'
 
 /** One upstream call: what it needs, and what comes of it. */
 
 export interface CallOptions {
+  readonly deps: Pick<GatewayDeps, 'clock' | 'deadlines' | 'draining'>
   readonly upstream: Upstream
   readonly channel: Channel
-  readonly body: Buffer
+  readonly prepared: PreparedCall
   readonly streamed: boolean
-  /** The format the upstream speaks. */
-  readonly protocol: Protocol
-  /** The cloud it is reached through; null for the provider itself. */
-  readonly platform: Platform | null
-  readonly path: string
-  readonly headers: Readonly<Record<string, string>>
-  /** How a stream reaches the caller; made when the stream begins. */
-  readonly deliver: (annotate: (usage: Json) => JsonObject | null) => Delivery
+  readonly orgId: Uuid
   readonly res: ServerResponse
-  /** A place among the answers that are read for callers who have left. */
-  readonly drain: DrainSlot
-  readonly clock: Clock
+  /** How a stream reaches the caller; made when the stream begins. */
+  deliver(annotate: (usage: Json) => JsonObject | null): Delivery
   /** Writes status and headers of a stream; called once, right before its first byte. */
-  readonly beginStream: (res: ServerResponse, contentType: string) => void
-  readonly annotate: (usage: Json, reading: Reading) => JsonObject | null
+  beginStream(contentType: string): void
+  annotate(reading: Reading): JsonObject | null
   /** Output so far: false when the stream went past what is held and must end; a promise while more is asked for. */
-  readonly mayGoOn: (tokensEstimated: number, events: number) => boolean | Promise<boolean>
+  mayGoOn(tokensEstimated: number, events: number): boolean | Promise<boolean>
   /** What a caller whose stream is cut is told of its usage. */
-  readonly cutUsage: (reading: Reading) => StreamCut['usage']
+  cutUsage(reading: Reading): StreamCut['usage']
   /** A failure after the stream has begun, as the caller is told of it. */
-  readonly streamFault: (timeout: boolean) => WireError
+  streamFault(timeout: boolean): WireError
   /** Gets what the caller gets, for answers that must be stored. */
-  readonly onForward: ((bytes: Buffer) => void) | null
+  forwarded(bytes: Buffer): void
 }
 
 /** What became of a call whose caller had left before. */

@@ -65,8 +65,11 @@ interface OtherLines {
   readonly versions: NonNullable<ChargeFacts['others']>
 }
 
+const NO_OTHERS: OtherLines = { lines: [], nano: 0n, versions: [] }
+
 /** What ran on other models: at their own price, or at the route's when the catalog does not know them. */
 function chargeOthers(metered: Metered, context: ChargeContext): OtherLines {
+  if (metered.others.length === 0) return NO_OTHERS
   let nano = 0n
   const lines: Array<ChargeFacts['lines'][number]> = []
   const versions: Array<NonNullable<ChargeFacts['others']>[number]> = []

@@ -97,7 +97,7 @@ async function countNatively(
   if (shape === null || target === null) return null
   const edits =
     request.body['model'] === undefined ? [] : [{ name: 'model', json: JSON.stringify(target.upstreamModel) }]
-  const headers = headersGoingOn(exchange.req, protocol.forwardedHeaders)
+  const headers = headersGoingOn(exchange.req, protocol.forwardedHeaders) ?? {}
   const answer = await relay(deps, target.channel, {
     method: 'POST',
     path: shape.path(target.upstreamModel),

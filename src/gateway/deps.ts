@@ -1,7 +1,7 @@
 import type { BudgetBook } from '../budgets/index.ts'
 import type { Catalog } from '../catalog/index.ts'
 import type { Database } from '../db/index.ts'
-import type { Clock, IdSource, Log } from '../kernel/index.ts'
+import type { Clock, Deadlines, IdSource, Log } from '../kernel/index.ts'
 import type { AccountBook, LedgerWriter } from '../ledger/index.ts'
 import type { Platforms } from '../platforms/index.ts'
 import type { FailureWatch, Limiter, RateBook } from '../rates/index.ts'
@@ -43,6 +43,7 @@ export interface GatewayDeps {
   /** Upstream calls under way, for shutting down. */
   readonly calls: Set<UpstreamCall>
   readonly clock: Clock
+  readonly deadlines: Deadlines
   readonly ids: IdSource
   readonly log: Log
   /** Uniform in [0, 1). */

@@ -6,14 +6,10 @@ import type { Uuid } from '../kernel/index.ts'
  * channel busy for up to the grace period: whoever leaves in crowds would take all of them.
  */
 
-export interface DrainSlot {
-  /** False when there are too many already: the call is to be cancelled at once. */
-  enter(): boolean
-  leave(): void
-}
-
 export interface Draining {
-  slotOf(orgId: Uuid): DrainSlot
+  /** False when there are too many already: the call is to be cancelled at once. */
+  enter(orgId: Uuid): boolean
+  leave(orgId: Uuid): void
   /** What speaks against another request of the organization now. */
   problem(orgId: Uuid): Fault | null
   /** Answers under way to nobody. */
@@ -30,24 +26,22 @@ export function createDraining(most = DRAINING_MAX): Draining {
   let size = 0
   let cancelled = 0
   return {
-    slotOf: (orgId) => ({
-      enter() {
-        const count = counts.get(orgId) ?? 0
-        if (count >= most) {
-          cancelled++
-          return false
-        }
-        counts.set(orgId, count + 1)
-        size++
-        return true
-      },
-      leave() {
-        const count = (counts.get(orgId) ?? 1) - 1
-        if (count === 0) counts.delete(orgId)
-        else counts.set(orgId, count)
-        size--
-      },
-    }),
+    enter(orgId) {
+      const count = counts.get(orgId) ?? 0
+      if (count >= most) {
+        cancelled++
+        return false
+      }
+      counts.set(orgId, count + 1)
+      size++
+      return true
+    },
+    leave(orgId) {
+      const count = (counts.get(orgId) ?? 1) - 1
+      if (count === 0) counts.delete(orgId)
+      else counts.set(orgId, count)
+      size--
+    },
     problem: (orgId) =>
       (counts.get(orgId) ?? 0) < most
         ? null

@@ -3,7 +3,15 @@ import type { BudgetBook } from '../budgets/index.ts'
 import type { Catalog } from '../catalog/index.ts'
 import { type Fault, fault } from '../contract/index.ts'
 import { type Database, isConnectionLoss } from '../db/index.ts'
-import { type Clock, errorText, formatId, type IdSource, type Log, type Uuid } from '../kernel/index.ts'
+import {
+  type Clock,
+  createDeadlines,
+  errorText,
+  formatId,
+  type IdSource,
+  type Log,
+  type Uuid,
+} from '../kernel/index.ts'
 import type { AbandonedHold, AccountBook, LedgerWriter } from '../ledger/index.ts'
 import { createPlatforms } from '../platforms/index.ts'
 import type { FailureWatch, Limiter, RateBook } from '../rates/index.ts'
@@ -138,6 +146,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     pins: createPins(database, log),
     streamUsage: createStreamUsage(),
     calls: new Set(),
+    deadlines: createDeadlines(options.clock),
     counters,
   }
   let leaving = false
@@ -155,6 +164,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     },
     async close() {
       deps.openHolds.close()
+      deps.deadlines.close()
       deps.pins.close()
       deps.idempotency.close()
       await deps.upstreams.close()

@@ -1,4 +1,4 @@
-import type { BudgetBook } from '../budgets/index.ts'
+import type { BudgetAt, BudgetBook } from '../budgets/index.ts'
 import {
   type BoundContext,
   boundNano,
@@ -8,18 +8,18 @@ import {
 } from '../catalog/index.ts'
 import { fault } from '../contract/index.ts'
 import type { Database } from '../db/index.ts'
-import type { Clock } from '../kernel/index.ts'
 import { childUuid, type Nano } from '../kernel/index.ts'
 import {
   type AccountBook,
-  LedgerFault,
   LedgerOverloaded,
-  type LedgerWriter,
   type OpResult,
   type ReserveOp,
   type Verdict,
 } from '../ledger/index.ts'
+import type { DecisionReason } from '../receipts/index.ts'
 import { chargeLimit, limitOfCharge, overLimit, tokensWithinLimit } from './charge-limit.ts'
+import { intentOf } from './intent.ts'
+import { type ReserveDeps, reserve } from './reserve.ts'
 import { limitOf, overBudget, shortage, spendingOf, windowNamed } from './shortage.ts'
 import type { Held, Planned, RoutePlan, StageResult } from './types.ts'
 
@@ -32,17 +32,13 @@ import type { Held, Planned, RoutePlan, StageResult } from './types.ts'
 export const WINDOW_TOKENS_MIN = 1_024
 /** A hold lives so long unless it is renewed; only dead processes fail to renew. */
 export const HOLD_TTL_MS = 60_000
-/** How long a caller waits for the ledger before 503. */
-const LEDGER_PATIENCE_MS = 5_000
 
 const REFUSED: ReadonlySet<Verdict> = new Set(['insufficient', 'over_budget', 'refused_before'])
 
-export interface HoldDeps {
+export interface HoldDeps extends ReserveDeps {
   readonly database: Database
-  readonly writer: LedgerWriter
   readonly accounts: AccountBook
   readonly budgets: Pick<BudgetBook, 'under'>
-  readonly clock: Clock
 }
 
 /** The price of another model on a route of the same type and bucket; null when the catalog has none. */
@@ -58,7 +54,8 @@ export function priceOfOther(planned: Planned, plan: RoutePlan, name: string): P
 export function othersNano(planned: Planned, plan: RoutePlan, outputTokensMax: number): Nano {
   const { inbound, snapshot, model } = planned.admitted
   const { facts, exchange } = inbound
-  return (facts.otherModels ?? []).reduce<Nano>((most, name) => {
+  if (facts.otherModels === undefined) return 0n
+  return facts.otherModels.reduce<Nano>((most, name) => {
     const { sheet } = priceOfOther(planned, plan, name) ?? plan.price
     const context = snapshot.models.get(name)?.contextTokens ?? model.contextTokens
     const nano = boundNano(sheet, {
@@ -160,90 +157,68 @@ const unavailable = fault(
   },
 )
 
-/** The op is answered some day in any case; a caller is told to come back after a while, and the late hold is released. */
-function reserve(
-  deps: HoldDeps,
-  op: Parameters<LedgerWriter['enqueue']>[0] & { kind: 'reserve' },
-): Promise<OpResult | Error> {
-  return new Promise((resolve) => {
-    let waiting = true
-    const timer = setTimeout(() => {
-      waiting = false
-      resolve(new LedgerFault('no answer in time'))
-    }, LEDGER_PATIENCE_MS)
-    const release = (): void =>
-      deps.writer.enqueue(
-        {
-          kind: 'void',
-          orgId: op.orgId,
-          id: op.id,
-          accountId: op.accountId,
-          reason: 'the caller was answered before the hold was made',
-        },
-        false,
-        () => {},
-        () => {},
-      )
-    deps.writer.enqueue(
-      op,
-      true,
-      (result) => {
-        if (!waiting) {
-          if (result.verdict === 'done' || result.verdict === 'repeated') release()
-          return
-        }
-        clearTimeout(timer)
-        resolve(result)
-      },
-      (error) => {
-        clearTimeout(timer)
-        if (waiting) resolve(error)
-      },
-    )
-  })
+/** One hold that is wanted: for which route, and why that one. */
+export interface HoldWanted {
+  readonly planned: Planned
+  readonly plan: RoutePlan
+  /** The how-manieth hold of the request this is. */
+  readonly n: number
+  readonly reason: DecisionReason
+  /** Another balance pays than that of the first route. */
+  readonly crossed: boolean
 }
 
-/**
- * @param n the how-manieth hold of the request this is
- * @param intent what recovery needs, as JSON
- */
-export async function hold(
-  deps: HoldDeps,
-  planned: Planned,
-  plan: RoutePlan,
-  n: number,
-  intent: (window: HoldWindow) => string,
-): Promise<StageResult<Held>> {
+interface Sized extends HoldWanted {
+  readonly accountId: bigint
+  readonly window: HoldWindow
+}
+
+type HoldResult = StageResult<Held>
+
+/** The ledger said yes: what that means for the request. */
+function heldOf(wanted: Sized, op: ReserveOp, budgets: readonly BudgetAt[], result: OpResult): Held {
+  const { planned, plan, window, accountId } = wanted
   const { inbound } = planned.admitted
-  const { orgId } = inbound.key
-  const { bucket } = plan.route
-  if (!deps.writer.healthy) return { ok: false, fault: unavailable }
-  const accountId =
-    deps.accounts.known(orgId, bucket.id) ?? (await deps.accounts.open(orgId, bucket.id, bucket.currency))
-  const window = holdWindow(planned, plan)
   const { limitNano } = window
-  if (limitNano !== null && window.minimumNano > limitNano)
-    return { ok: false, fault: overLimit(inbound.key, plan, limitNano, window.minimumNano) }
-  const found = deps.budgets.under(spendingOf(planned, plan))
-  const budgets = found instanceof Promise ? await found : found
-  const holdId = childUuid(inbound.exchange.requestId, n)
-  const op: ReserveOp = {
-    kind: 'reserve',
-    orgId,
-    id: holdId,
+  const outputTokensMax = windowFor(planned, plan, window, result.figureNano)
+  const lowered = outputTokensMax < window.outputTokensHeld
+  const { maxOutputTokens } = inbound.facts
+  const overModel = window.capped || (maxOutputTokens !== null && maxOutputTokens > window.outputTokensWanted)
+  return {
+    planned,
+    plan,
+    holdId: op.id,
     accountId,
-    amountNano: window.wantedNano,
-    minimumNano: window.minimumNano,
-    ttlMs: HOLD_TTL_MS,
-    intent: intent(window),
+    heldNano: result.figureNano,
+    inputTokensMax: window.inputTokensMax,
+    outputTokensMax,
+    sentLimit: lowered ? outputTokensMax : overModel ? window.outputTokensWanted : null,
+    outputTokensBound: lowered ? outputTokensMax : window.outputTokensWanted,
+    lowered: lowered || overModel,
+    budgets,
+    limit:
+      lowered && result.limit !== undefined
+        ? limitOf(budgets, result.limit, window.wantedNano)
+        : window.capped && limitNano !== null
+          ? limitOfCharge(inbound.key, plan, limitNano, window.wantedNano)
+          : null,
   }
-  const result = await reserve(deps, budgets.length === 0 ? op : { ...op, budgets: budgets.map(windowNamed) })
+}
+
+function judge(
+  deps: HoldDeps,
+  wanted: Sized,
+  op: ReserveOp,
+  budgets: readonly BudgetAt[],
+  result: OpResult | Error,
+): HoldResult | Promise<HoldResult> {
   if (result instanceof LedgerOverloaded)
     return {
       ok: false,
       fault: fault('overloaded', 'Too many requests wait for the ledger.', { retryAfterMs: 1_000 }),
     }
   if (result instanceof Error) return { ok: false, fault: unavailable }
+  const { planned, plan, window } = wanted
   if (REFUSED.has(result.verdict))
     return result.limit === undefined
       ? shortage(deps.database, planned, plan, window)
@@ -251,30 +226,48 @@ export async function hold(
   // A reply that was lost on the way is given again as `repeated`: the hold is there.
   if (result.verdict !== 'done' && result.verdict !== 'repeated')
     return { ok: false, fault: fault('internal_error', `The hold could not be made (${result.verdict}).`) }
-  const outputTokensMax = windowFor(planned, plan, window, result.figureNano)
-  const lowered = outputTokensMax < window.outputTokensHeld
-  const { maxOutputTokens } = inbound.facts
-  const overModel = window.capped || (maxOutputTokens !== null && maxOutputTokens > window.outputTokensWanted)
-  return {
-    ok: true,
-    value: {
-      planned,
-      plan,
-      holdId,
-      accountId,
-      heldNano: result.figureNano,
-      inputTokensMax: window.inputTokensMax,
-      outputTokensMax,
-      sentLimit: lowered ? outputTokensMax : overModel ? window.outputTokensWanted : null,
-      outputTokensBound: lowered ? outputTokensMax : window.outputTokensWanted,
-      lowered: lowered || overModel,
-      budgets,
-      limit:
-        lowered && result.limit !== undefined
-          ? limitOf(budgets, result.limit, window.wantedNano)
-          : window.capped && limitNano !== null
-            ? limitOfCharge(inbound.key, plan, limitNano, window.wantedNano)
-            : null,
-    },
+  return { ok: true, value: heldOf(wanted, op, budgets, result) }
+}
+
+function holdUnder(deps: HoldDeps, wanted: Sized, budgets: readonly BudgetAt[]): Promise<HoldResult> {
+  const { planned, plan, window, accountId } = wanted
+  const { exchange, key } = planned.admitted.inbound
+  const op: ReserveOp = {
+    kind: 'reserve',
+    orgId: key.orgId,
+    id: childUuid(exchange.requestId, wanted.n),
+    accountId,
+    amountNano: window.wantedNano,
+    minimumNano: window.minimumNano,
+    ttlMs: HOLD_TTL_MS,
+    intent: intentOf(planned, plan, wanted, window),
   }
+  const asked = reserve(deps, budgets.length === 0 ? op : { ...op, budgets: budgets.map(windowNamed) })
+  return asked.then((result) => judge(deps, wanted, op, budgets, result))
+}
+
+function holdFrom(deps: HoldDeps, wanted: HoldWanted, accountId: bigint): HoldResult | Promise<HoldResult> {
+  const { planned, plan } = wanted
+  const window = holdWindow(planned, plan)
+  const { limitNano } = window
+  if (limitNano !== null && window.minimumNano > limitNano) {
+    const { key } = planned.admitted.inbound
+    return { ok: false, fault: overLimit(key, plan, limitNano, window.minimumNano) }
+  }
+  const sized: Sized = { ...wanted, accountId, window }
+  const budgets = deps.budgets.under(spendingOf(planned, plan))
+  return budgets instanceof Promise
+    ? budgets.then((found) => holdUnder(deps, sized, found))
+    : holdUnder(deps, sized, budgets)
+}
+
+export function hold(deps: HoldDeps, wanted: HoldWanted): HoldResult | Promise<HoldResult> {
+  if (!deps.writer.healthy) return { ok: false, fault: unavailable }
+  const { planned, plan } = wanted
+  const { orgId } = planned.admitted.inbound.key
+  const { bucket } = plan.route
+  const known = deps.accounts.known(orgId, bucket.id)
+  return known === null
+    ? deps.accounts.open(orgId, bucket.id, bucket.currency).then((id) => holdFrom(deps, wanted, id))
+    : holdFrom(deps, wanted, known)
 }

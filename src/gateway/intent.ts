@@ -1,18 +1,16 @@
 import { storableJson } from '../kernel/index.ts'
-import type { DecisionReason } from '../receipts/index.ts'
-import type { HoldWindow } from './hold.ts'
+import type { HoldWanted, HoldWindow } from './hold.ts'
 import { baseDocument } from './receipt.ts'
 import type { Planned, RoutePlan } from './types.ts'
 
 /** What is stored with a hold: all that recovery and a pending receipt need, and no more, since every request writes it. */
 
-export interface IntentChoice {
-  readonly reason: DecisionReason
-  readonly crossed: boolean
-  readonly window: HoldWindow
-}
-
-export function intentOf(planned: Planned, plan: RoutePlan, choice: IntentChoice): string {
+export function intentOf(
+  planned: Planned,
+  plan: RoutePlan,
+  choice: Pick<HoldWanted, 'reason' | 'crossed'>,
+  window: HoldWindow,
+): string {
   const { inbound, model, run } = planned.admitted
   const { exchange, key, facts, idempotencyKey } = inbound
   const base = baseDocument(
@@ -47,7 +45,7 @@ export function intentOf(planned: Planned, plan: RoutePlan, choice: IntentChoice
     model: model.name,
     priceVersion: plan.price.id,
     serviceTier: facts.serviceTier,
-    inputTokensMax: choice.window.inputTokensMax,
+    inputTokensMax: window.inputTokensMax,
     doc: { ...base, status: 'pending', ended: 0, latency: 0, attempts: [], settlement: 'recovered' },
   })
 }

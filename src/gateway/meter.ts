@@ -83,6 +83,7 @@ function bounded(
 
 /** What ran on further models is the request's too: together they cannot have more than it allows. */
 function boundedOthers(others: readonly OtherModelUsage[], bounds: MeterBounds): readonly OtherModelUsage[] {
+  if (others.length === 0) return others
   let inputMax = bounds.otherInputTokensMax ?? Number.MAX_SAFE_INTEGER
   let outputMax = bounds.outputTokensMax
   const capped = others.map(({ model, counts }) => {
@@ -141,7 +142,8 @@ function count(reading: Reading, bounds: Measure): Counted {
     reading.usageWhole && !untold ? read.usage.counts : withDelivered(read.usage.counts, reading, bounds)
   // Left out where nothing more was written: there was none to report.
   const counted = untold && counts !== read.usage.counts
-  const flags = read.usage.flags.filter((flag) => counted || flag !== 'output_not_reported')
+  const flags =
+    untold && !counted ? read.usage.flags.filter((flag) => flag !== 'output_not_reported') : read.usage.flags
   const capped = bounded(counts, reasoning, reading, bounds)
   const otherCounts = boundedOthers(others, bounds)
   const callCounts = boundedCalls(calls, bounds)
@@ -161,11 +163,10 @@ function count(reading: Reading, bounds: Measure): Counted {
         ? 'reported'
         : 'derived',
   }
-  const more: ReceiptFlag[] = [
-    ...flags.filter((flag) => flag !== 'usage_invalid'),
-    ...(possible ? [] : (['usage_impossible'] as const)),
-    ...(zero && reading.hasOutput ? (['usage_zero_with_output'] as const) : []),
-  ]
+  const more: ReceiptFlag[] = []
+  for (const flag of flags) if (flag !== 'usage_invalid') more.push(flag)
+  if (!possible) more.push('usage_impossible')
+  if (zero && reading.hasOutput) more.push('usage_zero_with_output')
   const how = !possible ? 'bounded' : counted ? 'estimated' : 'reported'
   return { usage, others: otherCounts, how, flags: more }
 }

@@ -1,4 +1,4 @@
-import type { CatalogModel, RouteChannel } from '../catalog/index.ts'
+import type { CatalogModel, Channel, RouteChannel } from '../catalog/index.ts'
 import { type Fault, fault } from '../contract/index.ts'
 import type { JsonObject } from '../kernel/index.ts'
 import type { BodyChange, PlainCall, Platform, PlatformCall, Platforms } from '../platforms/index.ts'
@@ -13,7 +13,7 @@ import {
   spliceMembers,
 } from '../protocols/index.ts'
 import { type Aliased, Aliases } from './aliases.ts'
-import { headersGoingOn } from './headers.ts'
+import { headersGoingOn, upstreamHeaders } from './headers.ts'
 import type { Inbound } from './types.ts'
 import { formatOf } from './wire.ts'
 
@@ -28,12 +28,16 @@ export interface PreparedCall {
   readonly platform: Platform | null
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
+  /** All that is sent, where it is the channel's own and nothing of the request: written once a channel. */
+  readonly ownHeaders: readonly string[] | null
   readonly body: Buffer
   /** Members of the request that the channel's format cannot carry. */
   readonly dropped: readonly string[]
 }
 
 export type Prepared = ({ readonly ok: true } & PreparedCall) | { readonly ok: false; readonly fault: Fault }
+
+const NOTHING: readonly never[] = []
 
 function untranslatable(
   problem: { readonly param: string; readonly problem: string },
@@ -46,8 +50,8 @@ function untranslatable(
   )
 }
 
-function shape(platform: Platform | null, protocol: Protocol, call: PlainCall): PlatformCall | null {
-  return platform?.shapes[protocol.name]?.(call) ?? null
+function shape(platform: Platform, protocol: Protocol, call: PlainCall): PlatformCall | null {
+  return platform.shapes[protocol.name]?.(call) ?? null
 }
 
 function written(changes: readonly BodyChange[]): MemberChange[] {
@@ -62,6 +66,26 @@ function changed(body: JsonObject, changes: readonly BodyChange[]): JsonObject {
     else members.set(name, value)
   }
   return Object.fromEntries(members)
+}
+
+interface OwnHeaders {
+  readonly headers: Readonly<Record<string, string>>
+  readonly whole: readonly string[]
+  readonly streamed: readonly string[]
+}
+
+/** Channels are replaced whole when they change, so what they are sent holds for as long as they do. */
+const ownByChannel = new WeakMap<Channel, Map<string, OwnHeaders>>()
+
+function ownHeaders(channel: Channel, protocol: Protocol): OwnHeaders {
+  const byFormat = ownByChannel.get(channel) ?? new Map<string, OwnHeaders>()
+  const known = byFormat.get(protocol.name)
+  if (known !== undefined) return known
+  const headers = protocol.callHeaders(channel.apiKey)
+  const [whole, streamed] = [upstreamHeaders(headers, false), upstreamHeaders(headers, true)]
+  const own = { headers, whole, streamed }
+  ownByChannel.set(channel, byFormat.set(protocol.name, own))
+  return own
 }
 
 export class Outbound {
@@ -116,37 +140,47 @@ export class Outbound {
       maxOutputTokens: limit,
       withoutUsage,
     }
-    const headers = protocol.callHeaders(target.channel.apiKey)
+    const own = ownHeaders(target.channel, protocol)
+    const listed = facts.stream ? own.streamed : own.whole
     const platform = this.platforms.of(target.channel)
     if (protocol.name === exchange.call.protocol.name) {
-      const plain = {
-        path: protocol.callPath(call, facts),
-        // On another format they would mean nothing.
-        headers: { ...headers, ...headersGoingOn(exchange.req, protocol.forwardedHeaders) },
+      // On another format they would mean nothing.
+      const goingOn = headersGoingOn(exchange.req, protocol.forwardedHeaders)
+      const path = protocol.callPath(call, facts)
+      const headers = goingOn === null ? own.headers : { ...own.headers, ...goingOn }
+      const edits = this.edits(target, protocol, protocol.passEdits(facts, call))
+      const plain = { ...call, path, headers, body: this.aliased.body }
+      const shaped = platform === null ? null : shape(platform, protocol, plain)
+      if (shaped === null) {
+        const ownHeaders = goingOn === null && platform === null ? listed : null
+        const body = spliceMembers(bytes, spans, edits)
+        return { ok: true, protocol, platform, path, headers, ownHeaders, body, dropped: NOTHING }
       }
-      const added = this.added(target, protocol)
-      const edits = [...protocol.passEdits(facts, call), ...this.aliased.edits, ...added]
-      const shaped = shape(platform, protocol, { ...call, ...plain, body: this.aliased.body })
-      const body =
-        shaped === null
-          ? spliceMembers(bytes, spans, edits)
-          : rewriteMembers(bytes, spans, [...edits, ...written(shaped.changes)])
-      const { path, headers: sent } = shaped ?? plain
-      return { ok: true, protocol, platform, path, headers: sent, body, dropped: shaped?.dropped ?? [] }
+      return {
+        ok: true,
+        protocol,
+        platform,
+        path: shaped.path,
+        headers: shaped.headers,
+        ownHeaders: null,
+        body: rewriteMembers(bytes, spans, [...edits, ...written(shaped.changes)]),
+        dropped: shaped.dropped,
+      }
     }
     const encoded = this.encode(protocol, target, limit, withoutUsage)
     if (!encoded.ok) return { ok: false, fault: untranslatable(encoded, protocol) }
-    const plain = { path: protocol.callPath(call), headers }
+    const plain = { path: protocol.callPath(call), headers: own.headers }
     const named = this.named(target, protocol, encoded.body)
-    const shaped = shape(platform, protocol, { ...call, ...plain, body: named })
+    const shaped = platform === null ? null : shape(platform, protocol, { ...call, ...plain, body: named })
     return {
       ok: true,
       protocol,
       platform,
       path: (shaped ?? plain).path,
       headers: (shaped ?? plain).headers,
+      ownHeaders: platform === null ? listed : null,
       body: Buffer.from(JSON.stringify(changed(named, shaped?.changes ?? []))),
-      dropped: [...encoded.dropped, ...(shaped?.dropped ?? [])],
+      dropped: shaped === null ? encoded.dropped : [...encoded.dropped, ...shaped.dropped],
     }
   }
 
@@ -155,10 +189,18 @@ export class Outbound {
     return target.channel.namesCaches ? { ...body, ...this.aliases.missing(protocol.name, body) } : body
   }
 
-  private added(target: RouteChannel, protocol: Protocol): MemberEdit[] {
-    if (!target.channel.namesCaches) return []
-    const missing = Object.entries(this.aliases.missing(protocol.name, this.aliased.body))
-    return missing.map(([name, value]) => ({ name, json: JSON.stringify(value) }))
+  /** What is set in the caller's own bytes: for the format, for the caller's names, and the cache's. */
+  private edits(
+    target: RouteChannel,
+    protocol: Protocol,
+    edits: readonly MemberEdit[],
+  ): readonly MemberEdit[] {
+    const { aliased } = this
+    const plain = aliased.edits.length === 0 && !target.channel.namesCaches
+    if (plain) return edits
+    const missing = target.channel.namesCaches ? this.aliases.missing(protocol.name, aliased.body) : {}
+    const added = Object.entries(missing).map(([name, value]) => ({ name, json: JSON.stringify(value) }))
+    return [...edits, ...aliased.edits, ...added]
   }
 
   private encode(

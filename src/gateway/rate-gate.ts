@@ -47,8 +47,9 @@ function expectedTokens({ admitted }: Planned, plan: RoutePlan): number {
 
 /** Tokens that count: all that were read and written, cached ones as well. */
 export function tokensUsed({ usage, others }: Pick<Priced, 'usage' | 'others'>): number {
-  const counted = [...(usage === null ? [] : [usage.counts]), ...others.map((other) => other.counts)]
-  return counted.reduce((sum, counts) => sum + totalInput(counts) + totalOutput(counts), 0)
+  let tokens = usage === null ? 0 : totalInput(usage.counts) + totalOutput(usage.counts)
+  for (const { counts } of others) tokens += totalInput(counts) + totalOutput(counts)
+  return tokens
 }
 
 function refusalFault(refusal: RateRefusal, nowMs: number): Fault {

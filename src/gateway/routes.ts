@@ -1,66 +1,62 @@
 import type { ServerResponse } from 'node:http'
 import { type Fault, fault } from '../contract/index.ts'
-import { errorText, type JsonObject } from '../kernel/index.ts'
-import { familyOf, type Protocol } from '../protocols/index.ts'
+import { andThen, errorText, type Nano } from '../kernel/index.ts'
 import type { DecisionReason } from '../receipts/index.ts'
 import { Allowance } from './allowance.ts'
-import { annotation, cutUsage } from './annotation.ts'
-import { faultAnswer, sendFault, wireError } from './answer.ts'
-import { callUpstream } from './attempt.ts'
+import { faultAnswer, sendFault } from './answer.ts'
 import { Authorization } from './authorize.ts'
-import type { CallResult, UpstreamCall } from './call.ts'
+import type { CallResult, WholeAnswer } from './call.ts'
 import { failedTransport } from './classify.ts'
-import { contextOf, createDelivery } from './delivery.ts'
 import type { GatewayDeps } from './deps.ts'
 import { brokenOff, failureFault, SettledFailure } from './failure.ts'
-import { droppedHeader, routeHeaders } from './headers.ts'
+import { headersOf } from './headers.ts'
 import { hold } from './hold.ts'
 import type { Claim } from './idempotency.ts'
-import { intentOf } from './intent.ts'
 import { keepAnswer } from './keep-answer.ts'
 import { Outbound } from './outbound.ts'
 import { isLimitedAnyway, RateGate, tokensUsed } from './rate-gate.ts'
-import { chargeHeaders, type Finished, refuse, releaseHold, type Settling, settle } from './settle.ts'
+import { RouteCall } from './route-call.ts'
+import { type Finished, refuse, releaseHold, type Settling, settle } from './settle.ts'
 import { CROSSED_FOR, SHORTAGES, type Shortage } from './shortage.ts'
 import { rememberResponse } from './stored.ts'
-import { translateResult } from './translate-answer.ts'
 import type {
   AttemptOutcome,
   AttemptRecord,
   Held,
   Planned,
   PlannedChannel,
-  Reading,
   RoutePlan,
   SkippedChannel,
+  StageResult,
 } from './types.ts'
 
 /** The routes and channels of one request in their order: hold, call, and on to the next, until one ends it. */
+
+const NO_SHORTAGES: ReadonlyMap<RoutePlan, Shortage> = new Map()
+
+interface Holding {
+  readonly held: Held
+  readonly allowance: Allowance
+}
 
 class RouteRun {
   private readonly deps: GatewayDeps
   private readonly planned: Planned
   private readonly claim: Claim | null
   private readonly attempts: AttemptRecord[] = []
-  private readonly kept: Buffer[] = []
-  private held: Held | null = null
-  private allowance: Allowance | null = null
-  private call: UpstreamCall | null = null
-  /** Of the model that was asked last. */
-  private tokenFactor = 1
+  private readonly skipped: SkippedChannel[] = []
+  private readonly outbound: Outbound
+  private readonly authorization: Authorization
+  private readonly rates: RateGate
+  private holding: Holding | null = null
+  /** The channel that was asked last. */
+  private call: RouteCall | null = null
   private inputTokens: number | null = null
   private holds = 0
   private reason: DecisionReason = 'none'
   private short: Shortage | undefined
-  private readonly shortages = new Map<RoutePlan, Shortage>()
-  private streamHeaders: Record<string, string> = {}
-  private streamContentType = 'text/event-stream'
-  private readonly outbound: Outbound
-  private readonly authorization: Authorization
-  private readonly skipped: SkippedChannel[] = []
-  readonly rates: RateGate
-  tokens = 0
-  private dropped: readonly string[] = []
+  private shortages: ReadonlyMap<RoutePlan, Shortage> = NO_SHORTAGES
+  private tokens = 0
 
   constructor(deps: GatewayDeps, planned: Planned, claim: Claim | null) {
     this.deps = deps
@@ -80,26 +76,44 @@ class RouteRun {
     return this.inbound.exchange.res
   }
 
+  private get tokenFactor(): number {
+    return this.call?.tokenFactor ?? 1
+  }
+
   async go(): Promise<void> {
-    let refusal: Fault | null = null
-    for (const plan of this.planned.routes) {
-      if (this.attempts.length >= this.planned.attemptsMax) break
-      const fault = await this.takeHold(plan)
-      if (fault !== null) {
-        refusal = fault
-        this.short = SHORTAGES[fault.code]
-        const without = isLimitedAnyway(fault) ? this.planned.routes : [plan]
-        if (this.short !== undefined) for (const left of without) this.shortages.set(left, this.short)
-        if (isLimitedAnyway(fault)) break
+    try {
+      let refusal: Fault | null = null
+      for (const plan of this.planned.routes) {
+        if (this.attempts.length >= this.planned.attemptsMax) break
+        const asked = this.takeHold(plan)
+        const taken = asked instanceof Promise ? await asked : asked
+        if (taken.ok) {
+          this.took(plan, taken.value)
+          if (await this.tryChannels(plan)) return
+          continue
+        }
+        const problem = taken.fault
+        refusal = problem
+        this.short = SHORTAGES[problem.code]
+        const without = isLimitedAnyway(problem) ? this.planned.routes : [plan]
+        if (this.short !== undefined) this.noteShort(this.short, without)
+        if (isLimitedAnyway(problem)) break
         // Another route may pay, or speak a format that can say what is asked.
-        if (this.short !== undefined || fault.code === 'unsupported_parameter') continue
-        break
+        if (this.short === undefined && problem.code !== 'unsupported_parameter') break
       }
-      if (await this.tryChannels(plan)) return
+      if (this.holding === null)
+        await this.turnAway(refusal ?? fault('internal_error', 'No route could be tried.'))
+      else await this.failed()
+    } catch (thrown) {
+      if (await this.giveUp()) throw new SettledFailure(errorText(thrown), { cause: thrown })
+      throw thrown
+    } finally {
+      this.rates.end(this.tokens)
     }
-    if (this.held === null)
-      await this.turnAway(refusal ?? fault('internal_error', 'No route could be tried.'))
-    else await this.failed()
+  }
+
+  private noteShort(short: Shortage, plans: readonly RoutePlan[]): void {
+    this.shortages = new Map([...this.shortages, ...plans.map((plan) => [plan, short] as const)])
   }
 
   private async turnAway(refusal: Fault): Promise<void> {
@@ -125,31 +139,34 @@ class RouteRun {
     return plan.route.bucket.id !== this.planned.routes[0]?.route.bucket.id
   }
 
-  private async takeHold(plan: RoutePlan): Promise<Fault | null> {
+  private takeHold(plan: RoutePlan): StageResult<Held> | Promise<StageResult<Held>> {
     const problem = this.untranslatable(plan)
-    if (problem !== null) return problem
-    const taken = this.rates.take(plan)
-    const limited = taken instanceof Promise ? await taken : taken
-    if (limited !== null) return limited
-    const reason = this.reasonFor(plan)
-    const result = await hold(this.deps, this.planned, plan, this.holds, (window) =>
-      intentOf(this.planned, plan, { reason, crossed: this.crossed(plan), window }),
-    )
-    this.holds++
-    if (!result.ok) return result.fault
+    if (problem !== null) return { ok: false, fault: problem }
+    const limited = this.rates.take(plan)
+    return limited instanceof Promise
+      ? limited.then((found) => this.holdUnless(found, plan))
+      : this.holdUnless(limited, plan)
+  }
+
+  private holdUnless(limited: Fault | null, plan: RoutePlan): StageResult<Held> | Promise<StageResult<Held>> {
+    if (limited !== null) return { ok: false, fault: limited }
+    const { planned, deps } = this
+    const n = this.holds++
+    return hold(deps, { planned, plan, n, reason: this.reasonFor(plan), crossed: this.crossed(plan) })
+  }
+
+  private took(plan: RoutePlan, held: Held): void {
+    const { deps } = this
     // The new hold stands before the old one is given back: at no moment is the request without one.
-    if (this.held !== null) releaseHold(this.deps, this.held)
-    const held = result.value
-    this.held = held
-    this.allowance = new Allowance(this.deps.writer, held)
-    this.reason = reason
-    this.deps.openHolds.add({
+    if (this.holding !== null) releaseHold(deps, this.holding.held)
+    this.holding = { held, allowance: new Allowance(deps.writer, held) }
+    this.reason = this.reasonFor(plan)
+    deps.openHolds.add({
       orgId: this.inbound.key.orgId,
       id: held.holdId,
       accountId: held.accountId,
       progress: () => this.progress(held),
     })
-    return null
   }
 
   private progress(held: Held): string {
@@ -179,25 +196,31 @@ class RouteRun {
 
   /** @returns true when the request ended here */
   private async tryChannels(plan: RoutePlan): Promise<boolean> {
-    const { held } = this
-    if (held === null) return false
-    const channels = [...plan.channels]
-    for (const [at, channel] of channels.entries()) {
+    const { holding } = this
+    if (holding === null) return false
+    let { channels } = plan
+    for (let at = 0; at < channels.length; at++) {
+      const channel = channels[at] as PlannedChannel
       if (this.attempts.length >= this.planned.attemptsMax) return false
-      if (this.skipped.some((skipped) => skipped.channel === channel)) continue
+      if (this.skipped.length > 0 && this.isSkipped(channel)) continue
       if (this.res.destroyed) {
         await this.end({ kind: 'left', reading: null, accepted: false }, null)
         return true
       }
       const startedAtMs = this.deps.clock.nowMs()
-      const result = await this.callChannel(plan, held, channel)
+      const call = this.prepareCall(holding, channel)
+      const asked = this.authorization.ready(channel.target, call.prepared, this.res)
+      const ready = asked instanceof Promise ? await asked : asked
+      if (ready.ok) call.prepared = ready.call
+      const result = ready.ok ? call.ended(await call.start()) : ready.result
       const { outcome, latencyMs, firstTokenMs, upstreamId } = result
       this.attempts.push({ plan, channel, startedAtMs, latencyMs, firstTokenMs, upstreamId, outcome })
       if (outcome.kind !== 'failed') {
-        await this.end(outcome, result)
+        const ending = this.end(outcome, result)
+        if (ending !== null) await ending
         return true
       }
-      if (this.mayBeMended(channel, outcome)) channels.splice(at + 1, 0, channel)
+      if (this.mayBeMended(channel, outcome)) channels = channels.toSpliced(at + 1, 0, channel)
       else if (outcome.final !== null) {
         await this.failed()
         return true
@@ -206,157 +229,121 @@ class RouteRun {
     return false
   }
 
+  private isSkipped(channel: PlannedChannel): boolean {
+    return this.skipped.some((skipped) => skipped.channel === channel)
+  }
+
   /** The same channel once more, asked without what it refused: a usage chunk, or an old token. */
   private mayBeMended({ target }: PlannedChannel, outcome: AttemptOutcome): boolean {
     if (this.inbound.facts.stream && this.deps.streamUsage.learn(target, outcome)) return true
     return this.authorization.mayRetry(target, outcome)
   }
 
-  private async callChannel(plan: RoutePlan, held: Held, channel: PlannedChannel): Promise<CallResult> {
-    const { deps, inbound, allowance } = this
-    const { facts, exchange } = inbound
+  private prepareCall(holding: Holding, channel: PlannedChannel): RouteCall {
+    const { deps } = this
     const { target } = channel
-    const prepared = this.outbound.prepare(target, held.sentLimit, deps.streamUsage.refuses(target))
+    const withoutUsage = deps.streamUsage.refuses(target)
+    const prepared = this.outbound.prepare(target, holding.held.sentLimit, withoutUsage)
     // It was found able before the hold was made.
     if (!prepared.ok) throw new Error(prepared.fault.message)
-    this.dropped = prepared.dropped
-    this.tokenFactor = familyOf(target.upstreamModel).factor
-    this.streamHeaders = routeHeaders({
-      exchange,
-      plan,
-      channel,
-      attempt: this.attempts.length + 1,
-      lowered: held.lowered ? held.sentLimit : null,
-      dropped: prepared.dropped,
-    })
-    const ready = await this.authorization.ready(target, prepared, () => this.res.destroyed)
-    if (!ready.ok) return ready.result
-    const caller = exchange.call.protocol
-    const frame = exchange.call.path !== null && !exchange.call.path.sse ? 'array' : 'sse'
-    const call = callUpstream({
-      upstream: deps.upstreams.of(target.channel),
-      channel: target.channel,
-      ...ready.call,
-      streamed: facts.stream,
-      deliver: (annotate) => {
-        const { protocol: upstream } = prepared
-        return createDelivery({ caller, upstream, facts, frame, context: contextOf(inbound), annotate })
-      },
-      res: this.res,
-      drain: deps.draining.slotOf(inbound.key.orgId),
-      clock: deps.clock,
-      beginStream: this.beginStream,
-      annotate: (_usage, reading) => this.annotate(plan, held, reading),
-      mayGoOn: (tokens, events) => allowance === null || allowance.mayGoOn(tokens * this.tokenFactor, events),
-      cutUsage: (reading) =>
-        cutUsage(this.planned, held, reading, this.tokenFactor, this.annotate(plan, held, reading)),
-      streamFault: (timeout) => wireError(brokenOff(timeout), exchange, true),
-      onForward: this.claim === null ? null : (piece) => this.kept.push(piece),
-    })
-    this.call = call
-    deps.calls.add(call)
-    try {
-      return this.translated(await call.result, prepared.protocol, held)
-    } finally {
-      deps.calls.delete(call)
-    }
-  }
-
-  private translated(result: CallResult, upstream: Protocol, held: Held): CallResult {
-    const translated = translateResult(this.inbound, upstream, result, (reading) =>
-      this.annotate(held.plan, held, reading),
-    )
-    this.dropped = [...new Set([...this.dropped, ...translated.dropped])]
-    return translated.result
-  }
-
-  private readonly beginStream = (res: ServerResponse, contentType: string): void => {
-    this.deps.counters.streams++
-    this.streamContentType = contentType
-    res.writeHead(200, this.streamHead())
-  }
-
-  private streamHead(): Record<string, string> {
-    return { ...this.streamHeaders, 'content-type': this.streamContentType, 'cache-control': 'no-cache' }
-  }
-
-  private annotate(plan: RoutePlan, held: Held, reading: Reading): JsonObject {
-    const heldNano = this.allowance?.amountNano ?? held.heldNano
-    return annotation(this.planned, plan, held, heldNano, reading, this.tokenFactor)
+    const attempt = this.attempts.length + 1
+    this.call = new RouteCall(deps, holding, channel, prepared, attempt, this.claim !== null)
+    return this.call
   }
 
   // ---- endings ------------------------------------------------------------------------------------------------------
 
-  private async finished(outcome: AttemptOutcome, problem: Fault | null): Promise<Finished> {
-    const { held, tokenFactor } = this
-    if (held === null) throw new Error('a request without a hold cannot be settled')
+  private settle(outcome: AttemptOutcome, problem: Fault | null): Settling | Promise<Settling> {
+    const { holding } = this
+    if (holding === null) throw new Error('a request without a hold cannot be settled')
+    const heldNano = holding.allowance.settledNano()
+    return andThen(heldNano, (nano) => settle(this.deps, this.finished(holding, nano, outcome, problem)))
+  }
+
+  private finished(
+    { held, allowance }: Holding,
+    heldNano: Nano,
+    outcome: AttemptOutcome,
+    problem: Fault | null,
+  ): Finished {
     return {
       planned: this.planned,
       plan: held.plan,
       held,
-      heldNano: (await this.allowance?.settledNano()) ?? held.heldNano,
+      heldNano,
       attempts: this.attempts,
       decisionReason: this.reason,
       crossed: this.crossed(held.plan),
-      ending: { kind: 'attempt', outcome, tokenFactor },
+      ending: { kind: 'attempt', outcome, tokenFactor: this.tokenFactor },
       fault: problem,
       skipped: this.skipped,
-      dropped: this.dropped,
+      dropped: this.call?.dropped ?? [],
       shortages: this.shortages,
-      limit: (outcome.kind === 'cut' ? this.allowance?.limit : null) ?? held.limit,
+      limit: (outcome.kind === 'cut' ? allowance.limit : null) ?? held.limit,
     }
   }
 
-  private async end(outcome: AttemptOutcome, result: CallResult | null): Promise<void> {
+  /** @returns null when all is done: nothing had to be asked of anybody */
+  private end(outcome: AttemptOutcome, result: CallResult | null): Promise<void> | null {
     const problem = outcome.kind === 'broke' ? brokenOff(outcome.timeout) : null
     if (outcome.kind === 'served') this.deps.outages.served(this.planned.admitted)
-    const settling = await settle(this.deps, await this.finished(outcome, problem))
-    this.tokens = tokensUsed(settling.priced)
-    const answer = result?.answer ?? null
-    if (this.claim !== null)
-      await keepAnswer(this.deps.idempotency, this.claim, {
-        outcome: outcome.kind,
-        charged: settling.priced.charge !== null,
-        whole: () => answer && { headers: this.answerHeaders(answer, settling), body: answer.bytes },
-        stream: () => ({ headers: this.streamHead(), body: Buffer.concat(this.kept) }),
-      })
-    const remembered = rememberResponse(this.deps.pins, this.planned.admitted, this.attempts.at(-1), result)
-    if (answer !== null) this.sendAnswer(answer, settling)
-    else if (!this.res.writableEnded) this.res.end()
-    settling.commit()
-    await remembered
+    const settling = this.settle(outcome, problem)
+    return settling instanceof Promise || this.claim !== null
+      ? this.endLater(settling, outcome, result)
+      : this.send(settling, result)
   }
 
-  private sendAnswer(answer: { contentType: string; bytes: Buffer }, settling: Settling): void {
-    if (this.res.destroyed) return
-    this.res.writeHead(200, this.answerHeaders(answer, settling))
-    this.res.end(answer.bytes)
+  private async endLater(
+    asked: Settling | Promise<Settling>,
+    outcome: AttemptOutcome,
+    result: CallResult | null,
+  ): Promise<void> {
+    const settling = await asked
+    if (this.claim !== null) await this.keep(this.claim, outcome, settling, result?.answer ?? null)
+    await this.send(settling, result)
   }
 
-  private answerHeaders(
-    answer: { contentType: string; bytes: Buffer },
+  private keep(
+    claim: Claim,
+    outcome: AttemptOutcome,
     settling: Settling,
-  ): Record<string, string> {
-    const plan = this.held?.plan
-    return {
-      ...this.streamHeaders,
-      ...(plan === undefined ? {} : chargeHeaders(settling.priced, plan)),
-      ...droppedHeader(this.dropped),
-      'content-type': answer.contentType,
-      'content-length': String(answer.bytes.length),
+    answer: WholeAnswer | null,
+  ): Promise<void> {
+    const { call } = this
+    const nothing = { headers: {}, body: Buffer.alloc(0) }
+    return keepAnswer(this.deps.idempotency, claim, {
+      outcome: outcome.kind,
+      charged: settling.priced.charge !== null,
+      whole: () =>
+        answer && call && { headers: headersOf(call.answerHead(answer, settling)), body: answer.bytes },
+      stream: () => call?.storedStream() ?? nothing,
+    })
+  }
+
+  private send(settling: Settling, result: CallResult | null): Promise<void> | null {
+    const { call, res } = this
+    this.tokens = tokensUsed(settling.priced)
+    const remembered = rememberResponse(this.deps.pins, this.planned.admitted, this.attempts.at(-1), result)
+    const answer = result?.answer ?? null
+    if (answer === null || call === null) {
+      if (!res.writableEnded) res.end()
+    } else if (!res.destroyed) {
+      res.writeHead(200, call.answerHead(answer, settling))
+      res.end(answer.bytes)
     }
+    settling.commit()
+    return remembered
   }
 
   private async failed(): Promise<void> {
+    const { call } = this
     const problem = this.deps.outages.failed(this.planned.admitted, failureFault(this.attempts))
     const last = this.attempts.at(-1)
     if (last === undefined) throw new Error('a request without attempts cannot have failed')
-    const settling = await settle(this.deps, await this.finished(last.outcome, problem))
+    const settling = await this.settle(last.outcome, problem)
     if (this.claim !== null) await this.deps.idempotency.release(this.claim)
-    sendFault(this.res, faultAnswer(this.inbound.exchange, problem, true), {
-      ...this.streamHeaders,
-      'x-tf-attempts': String(this.attempts.length),
-    })
+    const answer = faultAnswer(this.inbound.exchange, problem, true)
+    sendFault(this.res, answer, call?.failedHead(this.attempts.length) ?? {})
     settling.commit()
   }
 
@@ -364,25 +351,17 @@ class RouteRun {
    * Something of ours threw: money that is held goes back, and the receipt says so.
    * @returns false when nothing was held, so that there is no receipt
    */
-  async giveUp(): Promise<boolean> {
-    const { held } = this
-    if (held === null) return false
-    if (!this.deps.openHolds.has(held.holdId)) return true
+  private async giveUp(): Promise<boolean> {
+    const { holding } = this
+    if (holding === null) return false
+    if (!this.deps.openHolds.has(holding.held.holdId)) return true
     const problem = fault('internal_error', 'Something failed inside the gateway; nothing was charged.')
-    const settling = await settle(this.deps, await this.finished(failedTransport('internal_error'), problem))
+    const settling = await this.settle(failedTransport('internal_error'), problem)
     settling.commit()
     return true
   }
 }
 
-export async function serveRoutes(deps: GatewayDeps, planned: Planned, claim: Claim | null): Promise<void> {
-  const run = new RouteRun(deps, planned, claim)
-  try {
-    await run.go()
-  } catch (thrown) {
-    if (await run.giveUp()) throw new SettledFailure(errorText(thrown), { cause: thrown })
-    throw thrown
-  } finally {
-    run.rates.end(run.tokens)
-  }
+export function serveRoutes(deps: GatewayDeps, planned: Planned, claim: Claim | null): Promise<void> {
+  return new RouteRun(deps, planned, claim).go()
 }

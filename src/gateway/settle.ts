@@ -1,6 +1,6 @@
 import { type RateSelector, referenceSheetAt } from '../catalog/index.ts'
 import type { Fault, ReceiptLimit } from '../contract/index.ts'
-import { errorText, formatId, formatNano, type Nano } from '../kernel/index.ts'
+import { errorText, formatId, type Nano } from '../kernel/index.ts'
 import type { LedgerOp, OpResult } from '../ledger/index.ts'
 import type { DecisionReason } from '../receipts/index.ts'
 import type { ApiKeyRecord } from '../tenancy/index.ts'
@@ -150,12 +150,6 @@ export interface Finished {
   readonly limit: ReceiptLimit | null
 }
 
-export interface Settling {
-  readonly priced: Priced
-  /** Writes the receipt and ends the hold. */
-  commit(): void
-}
-
 function lastReading(finished: Finished): Reading | null {
   const { ending } = finished
   return ending.kind === 'attempt' && 'reading' in ending.outcome ? ending.outcome.reading : null
@@ -198,25 +192,28 @@ export function priceRequest(
   })
 }
 
+/** A charge, and the hold that pays it. */
+interface Covered {
+  readonly priced: Priced
+  readonly heldNano: Nano
+}
+
 /**
  * What the provider reports above the hold is taken from what is available, by extending the hold first; what even
  * that cannot pay is written off. The receipt can then say exactly what is paid, before it is.
  */
-async function coverExcess(
-  deps: GatewayDeps,
-  finished: Finished,
-  priced: Priced,
-): Promise<{ priced: Priced; heldNano: Nano }> {
+function coverExcess(deps: GatewayDeps, finished: Finished, priced: Priced): Covered | Promise<Covered> {
   const { held, heldNano, planned, plan } = finished
-  const limitNano = chargeLimit(planned.admitted.inbound.key, plan)
+  const { key } = planned.admitted.inbound
+  const limitNano = chargeLimit(key, plan)
   const payableNano = limitNano === null || priced.totalNano < limitNano ? priced.totalNano : limitNano
   // Whoever allowed so much for one request pays no more, whatever a provider reports.
   if (payableNano <= heldNano) return { priced: writeOff(priced, heldNano), heldNano }
-  const result = await new Promise<OpResult | null>((resolve) =>
+  const extended = new Promise<OpResult | null>((resolve) =>
     deps.writer.enqueue(
       {
         kind: 'extend',
-        orgId: finished.planned.admitted.inbound.key.orgId,
+        orgId: key.orgId,
         id: held.holdId,
         accountId: held.accountId,
         amountNano: payableNano,
@@ -228,11 +225,13 @@ async function coverExcess(
       () => resolve(null),
     ),
   )
-  const coveredNano = result?.verdict === 'done' ? result.figureNano : heldNano
-  return {
-    priced: coveredNano < priced.totalNano ? writeOff(priced, coveredNano) : priced,
-    heldNano: coveredNano,
-  }
+  return extended.then((result) => {
+    const coveredNano = result?.verdict === 'done' ? result.figureNano : heldNano
+    return {
+      priced: coveredNano < priced.totalNano ? writeOff(priced, coveredNano) : priced,
+      heldNano: coveredNano,
+    }
+  })
 }
 
 function storyOf(finished: Finished, heldNano: Nano, captured: boolean): Story {
@@ -263,39 +262,59 @@ function storyOf(finished: Finished, heldNano: Nano, captured: boolean): Story {
   }
 }
 
-const VOID_REASONS = { release: 'nothing was charged' } as const
+/** What a request costs is decided; the money moves on `commit`. */
+export class Settling {
+  readonly priced: Priced
+  private readonly deps: GatewayDeps
+  private readonly finished: Finished
+  private readonly heldNano: Nano
+  /** Of the hold; 0 when it is given back. */
+  private readonly paidNano: Nano
+  /** What the ledger is asked for: what is above the hold it writes off. Null when nothing is charged. */
+  private readonly settledNano: Nano | null
 
-/** Decides what is charged; the money moves on `commit`. */
-export async function settle(deps: GatewayDeps, finished: Finished): Promise<Settling> {
-  const { planned, plan, held, ending } = finished
-  const { orgId } = planned.admitted.inbound.key
-  const metered = meterRequest(planned, held, ending)
-  const asPriced = priceRequest(planned, plan, metered, lastReading(finished))
-  const { priced, heldNano } =
-    asPriced.totalNano > finished.heldNano
-      ? await coverExcess(deps, finished, asPriced)
-      : { priced: asPriced, heldNano: finished.heldNano }
-  const paidNano = priced.totalNano < heldNano ? priced.totalNano : heldNano
-  const charged = priced.charge !== null && paidNano > 0n
-  const final: Priced =
-    charged || priced.charge === null ? priced : { ...priced, charge: null, noCharge: 'nothing_delivered' }
-  return {
-    priced: final,
-    commit() {
-      const story = storyOf(finished, heldNano, charged)
-      const document = composeDocument(story, ending, final, finished.fault, deps.clock)
-      const target = { orgId, id: held.holdId, accountId: held.accountId }
-      const receipt = receiptRecord(story, document, charged ? paidNano : 0n)
-      const op: LedgerOp =
-        priced.charge !== null
-          ? { kind: 'settle', ...target, amountNano: priced.totalNano, receipt }
-          : { kind: 'void', ...target, reason: VOID_REASONS.release, receipt }
-      submit(deps, op)
-      deps.openHolds.remove(held.holdId)
-      countUp(deps.counters.byStatus, document.status)
-      countUp(deps.counters.bySettlement, document.settlement)
-    },
+  constructor(deps: GatewayDeps, finished: Finished, { priced, heldNano }: Covered) {
+    this.deps = deps
+    this.finished = finished
+    this.heldNano = heldNano
+    const paidNano = priced.totalNano < heldNano ? priced.totalNano : heldNano
+    const charged = priced.charge !== null && paidNano > 0n
+    this.priced =
+      charged || priced.charge === null ? priced : { ...priced, charge: null, noCharge: 'nothing_delivered' }
+    this.paidNano = charged ? paidNano : 0n
+    this.settledNano = priced.charge === null ? null : priced.totalNano
   }
+
+  /** Writes the receipt and ends the hold. */
+  commit(): void {
+    const { deps, finished, priced, paidNano } = this
+    const { held, ending, planned } = finished
+    const story = storyOf(finished, this.heldNano, paidNano > 0n)
+    const document = composeDocument(story, ending, priced, finished.fault, deps.clock)
+    const { orgId } = planned.admitted.inbound.key
+    const { holdId: id, accountId } = held
+    const receipt = receiptRecord(story, document, paidNano)
+    submit(
+      deps,
+      this.settledNano === null
+        ? { kind: 'void', orgId, id, accountId, reason: 'nothing was charged', receipt }
+        : { kind: 'settle', orgId, id, accountId, amountNano: this.settledNano, receipt },
+    )
+    deps.openHolds.remove(id)
+    countUp(deps.counters.byStatus, document.status)
+    countUp(deps.counters.bySettlement, document.settlement)
+  }
+}
+
+/** Decides what is charged. A promise only where the hold must be extended for it. */
+export function settle(deps: GatewayDeps, finished: Finished): Settling | Promise<Settling> {
+  const { planned, plan, held, heldNano, ending } = finished
+  const metered = meterRequest(planned, held, ending)
+  const priced = priceRequest(planned, plan, metered, lastReading(finished))
+  const covered = priced.totalNano > heldNano ? coverExcess(deps, finished, priced) : { priced, heldNano }
+  return covered instanceof Promise
+    ? covered.then((by) => new Settling(deps, finished, by))
+    : new Settling(deps, finished, covered)
 }
 
 /** Gives a hold back that another one replaced. */
@@ -309,12 +328,4 @@ export function releaseHold(deps: GatewayDeps, held: Held): void {
     reason: 'another route was held for',
   })
   deps.openHolds.remove(held.holdId)
-}
-
-/** `x-tf-charge` and its currency; null when nothing is charged. */
-export function chargeHeaders(priced: Priced, plan: RoutePlan): Readonly<Record<string, string>> {
-  return {
-    'x-tf-charge': priced.charge?.total ?? formatNano(0n),
-    'x-tf-currency': plan.route.bucket.currency,
-  }
 }

@@ -68,26 +68,26 @@ export async function serveStored(deps: GatewayDeps, exchange: Exchange, stored:
   res.end(answer.body)
 }
 
-/** A response that the provider keeps can be asked for later, at the channel that made it. */
-export async function rememberResponse(
+/** A response that the provider keeps can be asked for later, at the channel that made it. Null where none is kept. */
+export function rememberResponse(
   pins: Pins,
   admitted: Admitted,
   attempt: AttemptRecord | undefined,
   result: CallResult | null,
-): Promise<void> {
-  if (attempt === undefined || result === null) return
+): Promise<void> | null {
+  if (attempt === undefined || result === null) return null
   // A whole answer is kept by the provider even when its caller has left.
-  if (result.outcome.kind !== 'served' && result.answer === null) return
+  if (result.outcome.kind !== 'served' && result.answer === null) return null
   const { target } = attempt.channel
   const { exchange, key, body } = admitted.inbound
   const kept = exchange.call.endpoint === 'openai.responses' && body['store'] !== false
-  if (!kept || target.channel.protocol !== 'openai-responses') return
+  if (!kept || target.channel.protocol !== 'openai-responses') return null
   const whole = result.answer?.body['id']
   const begun = RESPONSE_ID.exec(result.streamBegin?.toString('utf8') ?? '')?.[1]
   const responseId = typeof whole === 'string' ? whole : begun
-  if (responseId === undefined) return
+  if (responseId === undefined) return null
   const { orgId, projectId } = key
-  await pins.remember({
+  return pins.remember({
     orgId,
     projectId,
     responseId,

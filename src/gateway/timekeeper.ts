@@ -1,5 +1,5 @@
 import type { ChannelTimeouts } from '../catalog/index.ts'
-import type { Clock } from '../kernel/index.ts'
+import type { Clock, Deadlines, Waiting } from '../kernel/index.ts'
 
 /** Which limit was passed. */
 export type TimeoutKind = 'first_token_timeout' | 'idle_timeout' | 'total_timeout' | 'slow_reader'
@@ -7,69 +7,61 @@ export type TimeoutKind = 'first_token_timeout' | 'idle_timeout' | 'total_timeou
 /** A caller that does not read for so long is gone, whatever its socket says. */
 const SLOW_READER_MS = 60_000
 
-/**
- * The deadlines of one attempt on a single timer that is armed again only when it fires: a stream of thousands of
- * chunks costs no timer work.
- */
-export class Timekeeper {
+/** The deadlines of one attempt. A chunk that arrives only moves one of them away: it costs no timer. */
+export class Timekeeper implements Waiting {
   private readonly clock: Clock
+  private readonly deadlines: Deadlines
   private readonly startedMs: number
   private readonly timeouts: ChannelTimeouts
   private readonly onTimeout: (kind: TimeoutKind) => void
   private lastMs: number
   private begun = false
   private pausedMs: number | null = null
-  private timer: NodeJS.Timeout | null = null
   private readonly streamed: boolean
 
   constructor(
-    clock: Clock,
+    { clock, deadlines }: { readonly clock: Clock; readonly deadlines: Deadlines },
     timeouts: ChannelTimeouts,
     streamed: boolean,
     onTimeout: (kind: TimeoutKind) => void,
   ) {
     this.clock = clock
+    this.deadlines = deadlines
     this.timeouts = timeouts
     this.onTimeout = onTimeout
     this.streamed = streamed
     this.startedMs = clock.monotonicMs()
     this.lastMs = this.startedMs
-    this.arm()
+    deadlines.watch(this)
   }
 
-  /** The nearest deadline and what it would mean. A whole answer has no first token: it has until the total. */
-  private deadline(): { atMs: number; kind: TimeoutKind } {
-    const total = { atMs: this.startedMs + this.timeouts.totalMs, kind: 'total_timeout' as const }
-    if (this.pausedMs !== null) {
-      const slow = { atMs: this.pausedMs + SLOW_READER_MS, kind: 'slow_reader' as const }
-      return slow.atMs < total.atMs ? slow : total
-    }
-    if (!this.streamed) return total
-    const near = this.begun
-      ? { atMs: this.lastMs + this.timeouts.idleMs, kind: 'idle_timeout' as const }
-      : { atMs: this.startedMs + this.timeouts.firstTokenMs, kind: 'first_token_timeout' as const }
-    return near.atMs < total.atMs ? near : total
+  /** What there is besides the total. A whole answer has no first token: it has until the total. */
+  private near(): { readonly atMs: number; readonly kind: TimeoutKind } | null {
+    if (this.pausedMs !== null) return { atMs: this.pausedMs + SLOW_READER_MS, kind: 'slow_reader' }
+    if (!this.streamed) return null
+    return this.begun
+      ? { atMs: this.lastMs + this.timeouts.idleMs, kind: 'idle_timeout' }
+      : { atMs: this.startedMs + this.timeouts.firstTokenMs, kind: 'first_token_timeout' }
   }
 
-  private arm(): void {
-    const now = this.clock.monotonicMs()
-    this.timer = setTimeout(() => this.fire(), Math.max(1, this.deadline().atMs - now))
+  private get totalMs(): number {
+    return this.startedMs + this.timeouts.totalMs
   }
 
-  private fire(): void {
-    const { atMs, kind } = this.deadline()
-    if (this.clock.monotonicMs() >= atMs - 1) {
-      this.timer = null
-      this.onTimeout(kind)
-    } else this.arm()
+  dueMs(): number {
+    return Math.min(this.near()?.atMs ?? Number.POSITIVE_INFINITY, this.totalMs)
   }
 
-  /** The first output arrived: from now on the gap between chunks counts. The timer may have been set for later. */
+  overdue(): void {
+    const near = this.near()
+    this.onTimeout(near !== null && near.atMs < this.totalMs ? near.kind : 'total_timeout')
+  }
+
+  /** The first output arrived: from now on the gap between chunks counts. */
   begin(): void {
     this.begun = true
-    this.lastMs = this.clock.monotonicMs()
-    this.stop()
-    this.arm()
+    this.touch()
+    this.deadlines.watch(this)
   }
 
   touch(): void {
@@ -78,16 +70,14 @@ export class Timekeeper {
 
   pause(): void {
     this.pausedMs = this.clock.monotonicMs()
-    this.stop()
-    this.arm()
+    this.deadlines.watch(this)
   }
 
-  /** The timer was set for a slow reader, much later than the next idle deadline. */
+  /** A slow reader has much longer than the next idle deadline. */
   resume(): void {
     this.pausedMs = null
     this.touch()
-    this.stop()
-    this.arm()
+    this.deadlines.watch(this)
   }
 
   elapsedMs(): number {
@@ -95,7 +85,6 @@ export class Timekeeper {
   }
 
   stop(): void {
-    if (this.timer !== null) clearTimeout(this.timer)
-    this.timer = null
+    this.deadlines.unwatch(this)
   }
 }

@@ -1,6 +1,5 @@
-import { type Dispatcher, Pool } from 'undici'
+import { Pool } from 'undici'
 import type { Channel } from '../catalog/index.ts'
-import { ReadBatch } from './read-batch.ts'
 
 /**
  * One connection pool a channel, made on first use and replaced when the channel's address changes. Undici's own
@@ -34,17 +33,6 @@ export function upstreamIdOf(
 
 const CONNECTIONS_MAX = 1_024
 
-class StreamingPool extends Pool {
-  override dispatch(call: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
-    const { headers } = call
-    const streamed = headers !== null && typeof headers === 'object' && 'accept' in headers
-    return super.dispatch(
-      call,
-      streamed && headers['accept'] === 'text/event-stream' ? new ReadBatch(handler) : handler,
-    )
-  }
-}
-
 export function createUpstreams(): Upstreams {
   const open = new Map<string, Upstream>()
   return {
@@ -54,7 +42,7 @@ export function createUpstreams(): Upstreams {
       if (upstream === undefined) {
         const url = new URL(channel.baseUrl)
         upstream = {
-          pool: new StreamingPool(url.origin, {
+          pool: new Pool(url.origin, {
             connections: CONNECTIONS_MAX,
             pipelining: 1,
             connect: { timeout: channel.timeouts.connectMs },

@@ -38,3 +38,8 @@ export function createAsking<T>(
     },
   }
 }
+
+/** Goes on with an answer: at once where it is there already, so that for what is remembered no promise is made. */
+export function andThen<T, U>(answer: T | Promise<T>, next: (value: T) => U | Promise<U>): U | Promise<U> {
+  return answer instanceof Promise ? answer.then(next) : next(answer)
+}

@@ -33,12 +33,13 @@ export interface IdSource {
 }
 
 const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz'
-const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
-const HEX_DIGITS = '0123456789abcdef'
-/** Ten bits as two characters. */
-const PAIRS = Array.from({ length: 1024 }, (_, bits) => `${ALPHABET[bits >> 5]}${ALPHABET[bits & 31]}`)
+/** Ids are put together in a buffer: a text of many pieces would be made of as many texts. */
+const HEX_CODES = Buffer.from('0123456789abcdef')
+const CODES = Buffer.from(ALPHABET)
+const SHOWN = Buffer.alloc(64)
 const VALUE = new Map([...ALPHABET].map((char, value) => [char, value]))
 const DASH = 0x2d
+const UNDERSCORE = 0x5f
 const DIGIT_ZERO = 0x30
 const NINE = 0x39
 const LETTER_A = 0x61
@@ -60,9 +61,13 @@ export function createIdSource(nowMs: () => number, randomBytes: (length: number
   let counter = 0
   let pool = randomBytes(2048)
   let offset = 0
+  const text = Buffer.from('00000000-0000-7000-0000-000000000000')
   // Ids of one millisecond begin alike.
-  let written = ''
   let writtenMs = -1
+  const write = (place: number, byte: number): void => {
+    text[place] = HEX_CODES[byte >> 4] ?? 0
+    text[place + 1] = HEX_CODES[byte & 15] ?? 0
+  }
   return {
     uuid() {
       const ms = nowMs()
@@ -82,13 +87,16 @@ export function createIdSource(nowMs: () => number, randomBytes: (length: number
       const b = pool
       if (lastMs !== writtenMs) {
         const time = lastMs.toString(16).padStart(12, '0')
-        written = `${time.slice(0, 8)}-${time.slice(8)}-7`
+        text.write(`${time.slice(0, 8)}-${time.slice(8)}-7`, 'latin1')
         writtenMs = lastMs
       }
-      const count = `${HEX_DIGITS[counter >> 8]}${HEX[counter & 0xff]}`
-      const middle = `${HEX[((b[at] ?? 0) & 0x3f) | 0x80]}${HEX[b[at + 1] ?? 0]}`
-      const tail = `${HEX[b[at + 2] ?? 0]}${HEX[b[at + 3] ?? 0]}${HEX[b[at + 4] ?? 0]}${HEX[b[at + 5] ?? 0]}`
-      return `${written}${count}-${middle}-${tail}${HEX[b[at + 6] ?? 0]}${HEX[(b[at + 7] ?? 0) & 0xf0]}`
+      text[15] = HEX_CODES[counter >> 8] ?? 0
+      write(16, counter & 0xff)
+      write(19, ((b[at] ?? 0) & 0x3f) | 0x80)
+      write(21, b[at + 1] ?? 0)
+      for (let i = 2; i < 7; i++) write(20 + 2 * i, b[at + i] ?? 0)
+      write(34, (b[at + 7] ?? 0) & 0xf0)
+      return text.toString('latin1')
     },
   }
 }
@@ -105,22 +113,23 @@ export function parentUuid(child: Uuid): Uuid {
 }
 
 export function formatId(prefix: IdPrefix, uuid: Uuid): string {
-  let out = `${prefix}_`
-  // 130 bits: two leading zero bits, then 128; taken in groups of 20 bits (5 hex digits, 4 characters) but the first.
-  let group = 0
-  let missing = 2
-  let first = true
+  let end = SHOWN.write(prefix, 'latin1')
+  SHOWN[end++] = UNDERSCORE
+  // 130 bits, five for each character: two leading zero bits, then 128.
+  let bits = 0
+  // Bits that the next character still wants; below zero, so many are left over for the one after it.
+  let missing = 3
   for (let i = 0; i < uuid.length; i++) {
     const code = uuid.charCodeAt(i)
     if (code === DASH) continue
-    group = (group << 4) | (code <= NINE ? code - DIGIT_ZERO : code - LETTER_A + 10)
-    if (--missing > 0) continue
-    out += first ? PAIRS[group] : `${PAIRS[group >> 10]}${PAIRS[group & 1023]}`
-    group = 0
-    missing = 5
-    first = false
+    bits = (bits << 4) | (code <= NINE ? code - DIGIT_ZERO : code - LETTER_A + 10)
+    missing -= 4
+    if (missing > 0) continue
+    SHOWN[end++] = CODES[bits >> -missing] ?? 0
+    bits &= (1 << -missing) - 1
+    missing += 5
   }
-  return out
+  return SHOWN.toString('latin1', 0, end)
 }
 
 /** @returns the UUID, or null when the text is not an id of that prefix. */

@@ -1,6 +1,7 @@
 export * from './asking.ts'
 export * from './assert.ts'
 export * from './clock.ts'
+export * from './deadlines.ts'
 export * from './ids.ts'
 export * from './json.ts'
 export * from './log.ts'

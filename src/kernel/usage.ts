@@ -31,21 +31,19 @@ export interface Usage {
   readonly source: UsageSource
 }
 
-const INPUT_CLASSES = [
-  'input',
-  'cache_read',
-  'cache_write_5m',
-  'cache_write_1h',
-  'input_audio',
-  'input_image',
-] as const
-
 export function countOf(counts: UsageCounts, usageClass: UsageClass): number {
   return counts[usageClass] ?? 0
 }
 
 export function totalInput(counts: UsageCounts): number {
-  return INPUT_CLASSES.reduce((sum, usageClass) => sum + countOf(counts, usageClass), 0)
+  return (
+    countOf(counts, 'input') +
+    countOf(counts, 'cache_read') +
+    countOf(counts, 'cache_write_5m') +
+    countOf(counts, 'cache_write_1h') +
+    countOf(counts, 'input_audio') +
+    countOf(counts, 'input_image')
+  )
 }
 
 export function totalOutput(counts: UsageCounts): number {

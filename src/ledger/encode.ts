@@ -26,7 +26,7 @@ const SPECIAL = /["\\]/g
  */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
 const UNFIT = /[\u0000\u001e\u001f]/g
-const SEPARATOR = '\u001e'
+const SEPARATOR = 0x1e
 const NONE = '\u001f'
 
 function quote(text: string | null): string {
@@ -41,10 +41,21 @@ function hasUnfit(text: string): boolean {
   return text.search(UNFIT) !== -1
 }
 
-/** Long texts as one parameter: quoting them as array elements would cost more than all the rest of a batch. */
-function long(text: string | null): string {
-  if (text === null) return NONE + SEPARATOR
-  return (hasUnfit(text) ? text.replace(UNFIT, '\uFFFD') : text) + SEPARATOR
+/**
+ * Long texts as one parameter: quoting them as array elements would cost more than all the rest of a batch. Written as the
+ * bytes that are sent, so that the driver need not put them together as one more text first.
+ */
+function long(texts: ReadonlyArray<string | null>): Buffer {
+  const fit = texts.map((text) =>
+    text === null ? NONE : hasUnfit(text) ? text.replace(UNFIT, '\uFFFD') : text,
+  )
+  const bytes = Buffer.allocUnsafe(fit.reduce((sum, text) => sum + Buffer.byteLength(text) + 1, 0))
+  let at = 0
+  for (const text of fit) {
+    at += bytes.write(text, at)
+    bytes[at++] = SEPARATOR
+  }
+  return bytes
 }
 
 const spec = (op: LedgerOp) =>
@@ -56,9 +67,13 @@ const spec = (op: LedgerOp) =>
     note: (op: LedgerOp) => string | null
   }
 
+/** As the driver sends it: a text, or the bytes of one. */
+export type Parameter = string | Buffer
+
 /** @returns codes, organizations, ids, accounts, amounts, minimums, times to live, notes */
-function encodeOps(ops: readonly LedgerOp[]): string[] {
-  let [codes, orgs, ids, accounts, amounts, minimums, ttls, notes] = ['', '', '', '', '', '', '', '']
+function encodeOps(ops: readonly LedgerOp[]): Parameter[] {
+  let [codes, orgs, ids, accounts, amounts, minimums, ttls] = ['', '', '', '', '', '', '']
+  const notes: Array<string | null> = []
   let comma = ''
   for (const op of ops) {
     const { code, amount, minimum, ttl, note } = spec(op)
@@ -69,16 +84,20 @@ function encodeOps(ops: readonly LedgerOp[]): string[] {
     amounts += `${comma}${amount(op)}`
     minimums += `${comma}${minimum(op)}`
     ttls += `${comma}${ttl(op)}`
-    notes += long(note(op))
+    notes.push(note(op))
     comma = ','
   }
-  return [...[codes, orgs, ids, accounts, amounts, minimums, ttls].map((column) => `{${column}}`), notes]
+  return [
+    ...[codes, orgs, ids, accounts, amounts, minimums, ttls].map((column) => `{${column}}`),
+    long(notes),
+  ]
 }
 
 /** @returns numbers of the ops, then the columns of the receipts, the documents last */
-function encodeReceipts(ops: readonly LedgerOp[]): string[] {
+function encodeReceipts(ops: readonly LedgerOp[]): Parameter[] {
   let [numbers, ids, projects, keys, runs] = ['', '', '', '', '']
-  let [statuses, buckets, routes, models, charges, times, documents] = ['', '', '', '', '', '', '']
+  let [statuses, buckets, routes, models, charges, times] = ['', '', '', '', '', '']
+  const documents: string[] = []
   let comma = ''
   for (let i = 0; i < ops.length; i++) {
     const op = ops[i] as LedgerOp
@@ -95,11 +114,11 @@ function encodeReceipts(ops: readonly LedgerOp[]): string[] {
     models += `${comma}${quote(receipt.model)}`
     charges += `${comma}${receipt.chargeNano}`
     times += `${comma}"${isoTime(receipt.createdAtMs)}"`
-    documents += long(receipt.document)
+    documents.push(receipt.document)
     comma = ','
   }
   const columns = [numbers, ids, projects, keys, runs, statuses, buckets, routes, models, charges, times]
-  return [...columns.map((column) => `{${column}}`), documents]
+  return [...columns.map((column) => `{${column}}`), long(documents)]
 }
 
 /** @returns numbers of the ops, budgets, beginnings of their windows */
@@ -120,7 +139,7 @@ function encodeBudgets(ops: readonly LedgerOp[]): string[] {
 }
 
 /** @returns the 24 parameters of APPLY_SQL */
-export function encodeBatch(processId: string, ops: readonly LedgerOp[]): string[] {
+export function encodeBatch(processId: string, ops: readonly LedgerOp[]): Parameter[] {
   return [processId, ...encodeOps(ops), ...encodeReceipts(ops), ...encodeBudgets(ops)]
 }
 

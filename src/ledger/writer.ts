@@ -1,6 +1,6 @@
 import { type Database, isConnectionLoss, isRetryable, isUniqueViolation } from '../db/index.ts'
 import { errorText, type Log, type Uuid } from '../kernel/index.ts'
-import { APPLY_SQL, decodeResults, encodeBatch } from './encode.ts'
+import { APPLY_SQL, decodeResults, encodeBatch, type Parameter } from './encode.ts'
 import type { LedgerOp, OpResult } from './ops.ts'
 
 /**
@@ -81,7 +81,7 @@ interface Executor {
 function createExecutor({ database, processId, log }: WriterOptions): Executor {
   let healthy = true
 
-  async function execute(ops: readonly LedgerOp[], values: readonly string[]): Promise<OpResult[]> {
+  async function execute(ops: readonly LedgerOp[], values: readonly Parameter[]): Promise<OpResult[]> {
     const rows = await database.query<{ v: string; f: string; l: string | null }>({
       name: 'ledger_apply',
       text: APPLY_SQL,

@@ -59,5 +59,10 @@ export function optionalCount(value: Json | undefined): number {
 
 /** Only classes that have tokens: a class that is absent is 0. */
 export function withoutZeros(counts: Readonly<Record<string, number>>): UsageCounts {
-  return Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0))
+  const found: Record<string, number> = {}
+  for (const name of Object.keys(counts)) {
+    const count = counts[name] ?? 0
+    if (count > 0) found[name] = count
+  }
+  return found
 }
