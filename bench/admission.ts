@@ -36,6 +36,7 @@ function limitOf(scope: RateLimit['scope'], scopeId: string, most: number): Rate
     scope,
     scopeId,
     amounts: { requests_per_minute: most, tokens_per_minute: most * 1_000, concurrency: 1_000_000 },
+    setBy: 'operator',
     createdAtMs: 0,
     endedAtMs: null,
   }

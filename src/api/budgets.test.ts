@@ -38,6 +38,7 @@ test('a budget of each scope is made, read, changed and ended, and its history s
       period,
       amount: '5',
       hard: true,
+      set_by: 'operator',
       used: '0',
       held: '0',
       ended_at: null,

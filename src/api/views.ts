@@ -135,6 +135,7 @@ export function rateLimitView(limit: RateLimit): RateLimitView {
     scope: limit.scope,
     scope_id: shownScopeId(limit),
     ...limit.amounts,
+    set_by: limit.setBy,
     created_at: isoTime(limit.createdAtMs),
     ended_at: limit.endedAtMs === null ? null : isoTime(limit.endedAtMs),
   }
@@ -153,6 +154,7 @@ export function budgetView(budget: BudgetState): BudgetView {
     period: budget.period,
     amount: formatNano(budget.amountNano),
     hard: budget.hard,
+    set_by: budget.setBy,
     used: formatNano(budget.usedNano),
     held: formatNano(budget.heldNano),
     window_start: endMs === null ? null : isoTime(startMs),

@@ -1,4 +1,4 @@
-import type { BudgetPeriod, BudgetScope } from '../contract/index.ts'
+import type { AuditActor, BudgetPeriod, BudgetScope } from '../contract/index.ts'
 import type { Nano, Uuid } from '../kernel/index.ts'
 
 export interface Budget {
@@ -19,6 +19,8 @@ export interface Budget {
 
 /** A budget with what counts in its window of now. */
 export interface BudgetState extends Budget {
+  /** Who made it: an organization does not widen what an operator limits. */
+  readonly setBy: AuditActor
   readonly usedNano: Nano
   readonly heldNano: Nano
   readonly window: Window

@@ -54,7 +54,7 @@ export interface BudgetStore {
   list(filter: BudgetFilter): Promise<readonly BudgetState[]>
 }
 
-const FROM = `select ${BUDGET_COLUMNS}, coalesce(o.time_zone, 'UTC') as time_zone from ledger.budget g
+const FROM = `select ${BUDGET_COLUMNS}, coalesce(o.time_zone, 'UTC') as time_zone, ledger.set_by(g.org_id, g.id) as set_by from ledger.budget g
   join ledger.account a on a.org_id = g.org_id and a.id = g.account_id
   left join tenancy.organization o on o.id = g.org_id`
 
@@ -63,7 +63,7 @@ const seen = (at: number): string => `($${at}::uuid is null or g.scope in ('orga
     or g.scope = 'project' and g.scope_id = $${at}::text or g.scope = 'key' and g.scope_id = $${at + 1}::text
     or g.scope = 'run' and g.scope_id in (select r.id::text from tenancy.run r where r.org_id = g.org_id and r.project_id = $${at}::uuid))`
 
-type ZonedRow = BudgetRow & { readonly time_zone: string }
+type ZonedRow = BudgetRow & { readonly time_zone: string; readonly set_by: AuditActor }
 
 export interface BudgetStoreOptions {
   readonly database: Database
@@ -98,6 +98,7 @@ async function withUse(
   const byId = new Map(uses.map((use) => [use.budget_id, use]))
   return rows.map((row, i) => ({
     ...budgetOf(row),
+    setBy: row.set_by,
     usedNano: byId.get(row.id)?.used ?? 0n,
     heldNano: byId.get(row.id)?.held ?? 0n,
     window: windows[i] as Window,

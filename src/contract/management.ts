@@ -140,6 +140,7 @@ export const budgetSchema = z.object({
   period: z.enum(BUDGET_PERIODS).describe("in the organization's time zone, weeks from Monday"),
   amount,
   hard: z.boolean().describe('true: refuses; false: tells only'),
+  set_by: z.enum(AUDIT_ACTORS).describe('what an operator has set, only operators change'),
   used: amount.describe('charged in the running window'),
   held: amount.describe('set aside for running requests of it'),
   window_start: time.nullable().describe('null for total'),

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { pageQuery } from './queries.ts'
-import { RATE_SCOPES } from './vocabulary.ts'
+import { AUDIT_ACTORS, RATE_SCOPES } from './vocabulary.ts'
 
 /** Rate limits over the management API. */
 
@@ -20,6 +20,7 @@ export const rateLimitSchema = z.object({
   scope: z.enum(RATE_SCOPES),
   scope_id: z.string().describe('org_…, prj_…, key_…; of a route its name, type, or `model:route`'),
   ...RATES,
+  set_by: z.enum(AUDIT_ACTORS).describe('what an operator has set, only operators change'),
   created_at: time,
   ended_at: time.nullable(),
 })

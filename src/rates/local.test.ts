@@ -14,6 +14,7 @@ function limitOf(id: number, amounts: Partial<RateAmounts>): RateLimit {
     scope: 'key',
     scopeId: String(id),
     amounts: { requests_per_minute: null, tokens_per_minute: null, concurrency: null, ...amounts },
+    setBy: 'operator',
     createdAtMs: 0,
     endedAtMs: null,
   }

@@ -1,4 +1,4 @@
-import type { RateMeasure, RateScope } from '../contract/index.ts'
+import type { AuditActor, RateMeasure, RateScope } from '../contract/index.ts'
 import { formatId, type IdPrefix, type Uuid } from '../kernel/index.ts'
 
 /** What a limit is, and what is said of a request that falls under some. */
@@ -13,6 +13,8 @@ export interface RateLimit {
   /** The id of the organization, project or key; a route's name, type, or `model:route`. */
   readonly scopeId: string
   readonly amounts: RateAmounts
+  /** Who made it: an organization does not widen what an operator limits. */
+  readonly setBy: AuditActor
   readonly createdAtMs: number
   readonly endedAtMs: number | null
 }
@@ -64,13 +66,14 @@ export interface RateRow {
   readonly requests_per_minute: number | null
   readonly tokens_per_minute: number | null
   readonly concurrency: number | null
+  readonly set_by: AuditActor
   readonly created_at: Date
   readonly ended_at: Date | null
 }
 
 /** Columns of a {@link RateRow}, of `tenancy.rate_limit`. Amounts are far below 2^53. */
 export const RATE_COLUMNS = `id, org_id, scope, scope_id, requests_per_minute::float8, tokens_per_minute::float8,
-  concurrency::float8, created_at, ended_at`
+  concurrency::float8, set_by, created_at, ended_at`
 
 export function rateOf(row: RateRow): RateLimit {
   return Object.freeze({
@@ -83,6 +86,7 @@ export function rateOf(row: RateRow): RateLimit {
       tokens_per_minute: row.tokens_per_minute,
       concurrency: row.concurrency,
     }),
+    setBy: row.set_by,
     createdAtMs: row.created_at.getTime(),
     endedAtMs: row.ended_at === null ? null : row.ended_at.getTime(),
   })

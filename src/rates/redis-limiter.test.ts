@@ -19,6 +19,7 @@ function limitOf(amounts: Partial<RateAmounts>, orgId = ids.uuid()): RateLimit {
     scope: 'organization',
     scopeId: orgId,
     amounts: { requests_per_minute: null, tokens_per_minute: null, concurrency: null, ...amounts },
+    setBy: 'operator',
     createdAtMs: 0,
     endedAtMs: null,
   }

@@ -77,9 +77,9 @@ async function insert(tx: Queryable, input: NewRateLimit & { id: Uuid }, by: Act
   const { orgId, id, scope, scopeId, amounts } = input
   const { requests_per_minute, tokens_per_minute, concurrency } = amounts
   const row = await tx.one<RateRow>(
-    `insert into tenancy.rate_limit (org_id, id, scope, scope_id, requests_per_minute, tokens_per_minute, concurrency)
-     values ($1, $2, $3, $4, $5, $6, $7) returning ${RATE_COLUMNS}`,
-    [orgId, id, scope, scopeId, requests_per_minute, tokens_per_minute, concurrency],
+    `insert into tenancy.rate_limit (org_id, id, scope, scope_id, requests_per_minute, tokens_per_minute, concurrency, set_by)
+     values ($1, $2, $3, $4, $5, $6, $7, $8) returning ${RATE_COLUMNS}`,
+    [orgId, id, scope, scopeId, requests_per_minute, tokens_per_minute, concurrency, by.kind],
   )
   const limit = rateOf(row)
   const object = { objectKind: 'rate_limit', objectId: id }

@@ -177,7 +177,7 @@ const ROUTINES_SQL = `select p.oid::regprocedure::text as name, p.prosecdef as d
   where n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast') order by 1`
 
 /** Each asks itself whether the organization is visible, or shows nothing of any. */
-const FOR_TENANTS = new Set(['assert_visible', 'change_budget', 'make_budget', 'visible_orgs'])
+const FOR_TENANTS = new Set(['assert_visible', 'change_budget', 'make_budget', 'set_by', 'visible_orgs'])
 
 test('nobody may call a function of ours who was not named, and none with more rights finds what a caller put in its way', async (t) => {
   const { owner } = await startApi(t)

@@ -362,3 +362,29 @@ test('fields that would raise a person are refused', async (t) => {
   for (const body of [{ role: 'viewer', state: 'x' }, { role: 'root' }, { role: null }])
     assert.equal((await stand.call('PATCH', admin.path, { body, cookie: admin.cookie })).status, 400)
 })
+
+test('what an operator limits, the organization neither widens nor ends; its own limits it does', async (t) => {
+  const stand = await startApi(t)
+  const { org, project, keyId } = await stand.customer('Alpha')
+  const owner = await joined(stand, org, 'owner')
+  const { cookie } = owner
+  const paths = [
+    ['/api/v1/rate-limits', { requests_per_minute: 10 }, { requests_per_minute: 1_000 }],
+    ['/api/v1/budgets', { bucket: 'rmb', amount: '1' }, { amount: '100' }],
+  ] as const
+  for (const [path, terms, wider] of paths) {
+    const theirs = await stand.call('POST', path, { body: { scope: 'project', scope_id: project, ...terms } })
+    assert.deepEqual([theirs.status, theirs.json.set_by], [201, 'operator'], theirs.text)
+    const place = `${path}/${theirs.json.id}`
+    assert.deepEqual(codeOf(await stand.call('PATCH', place, { body: wider, cookie })), [
+      403,
+      'scope_exceeds_creator',
+    ])
+    assert.deepEqual(codeOf(await stand.call('DELETE', place, { cookie })), [403, 'scope_exceeds_creator'])
+    const own = await stand.call('POST', path, { body: { scope: 'key', scope_id: keyId, ...terms }, cookie })
+    assert.deepEqual([own.status, own.json.set_by], [201, 'person'], own.text)
+    assert.equal((await stand.call('PATCH', `${path}/${own.json.id}`, { body: wider, cookie })).status, 200)
+    assert.equal((await stand.call('DELETE', `${path}/${own.json.id}`, { cookie })).status, 200)
+    assert.equal((await stand.call('PATCH', place, { body: wider })).status, 200, 'an operator does')
+  }
+})

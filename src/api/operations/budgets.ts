@@ -16,7 +16,7 @@ import { InvalidRequest } from '../problem.ts'
 import { cursorOf, idOf, notFound, pageOf, scopeOf } from '../scope.ts'
 import { budgetScopeId, budgetView } from '../views.ts'
 import { amountOf, bucketOf } from './money-of.ts'
-import { placeOf, seenBy } from './scope-place.ts'
+import { assertOwn, placeOf, seenBy } from './scope-place.ts'
 
 const idParams = z.strictObject({ id: z.string() })
 const noQuery = z.strictObject({})
@@ -133,9 +133,11 @@ export const changeBudget = operation({
   query: noQuery,
   body: budgetChangeSchema,
   response: budgetSchema,
-  faults: ['not_found', 'conflict'],
+  faults: ['not_found', 'conflict', 'scope_exceeds_creator'],
   async run({ deps, caller, by, params, body }) {
-    return changed(deps, by, await found(deps, caller, params.id), {
+    const budget = await found(deps, caller, params.id)
+    assertOwn(caller, budget)
+    return changed(deps, by, budget, {
       ...(body.amount === undefined ? {} : { amountNano: amountOf(body.amount, 0n) }),
       ...(body.hard === undefined ? {} : { hard: body.hard }),
     })
@@ -153,7 +155,10 @@ export const endBudget = operation({
   query: noQuery,
   body: null,
   response: budgetSchema,
-  faults: ['not_found', 'conflict'],
-  run: async ({ deps, caller, by, params }) =>
-    changed(deps, by, await found(deps, caller, params.id), { end: true }),
+  faults: ['not_found', 'conflict', 'scope_exceeds_creator'],
+  async run({ deps, caller, by, params }) {
+    const budget = await found(deps, caller, params.id)
+    assertOwn(caller, budget)
+    return changed(deps, by, budget, { end: true })
+  },
 })

@@ -14,7 +14,7 @@ import { type Caller, operation } from '../operation.ts'
 import { InvalidRequest } from '../problem.ts'
 import { cursorOf, idOf, notFound, pageOf, scopeOf } from '../scope.ts'
 import { budgetScopeId, rateLimitView } from '../views.ts'
-import { placeOf, seenBy } from './scope-place.ts'
+import { assertOwn, placeOf, seenBy } from './scope-place.ts'
 
 const idParams = z.strictObject({ id: z.string() })
 const noQuery = z.strictObject({})
@@ -123,9 +123,11 @@ export const changeRateLimit = operation({
   query: noQuery,
   body: rateLimitChangeSchema,
   response: rateLimitSchema,
-  faults: ['not_found', 'conflict'],
+  faults: ['not_found', 'conflict', 'scope_exceeds_creator'],
   async run({ deps, caller, params, body, by }) {
-    const { id, amounts } = await found(deps, caller, params.id)
+    const limit = await found(deps, caller, params.id)
+    assertOwn(caller, limit)
+    const { id, amounts } = limit
     const { requests_per_minute, tokens_per_minute, concurrency } = body
     return altered(
       await deps.rates.change(
@@ -153,7 +155,10 @@ export const endRateLimit = operation({
   query: noQuery,
   body: null,
   response: rateLimitSchema,
-  faults: ['not_found', 'conflict'],
-  run: async ({ deps, caller, params, by }) =>
-    altered(await deps.rates.end((await found(deps, caller, params.id)).id, by)),
+  faults: ['not_found', 'conflict', 'scope_exceeds_creator'],
+  async run({ deps, caller, params, by }) {
+    const limit = await found(deps, caller, params.id)
+    assertOwn(caller, limit)
+    return altered(await deps.rates.end(limit.id, by))
+  },
 })

@@ -1,4 +1,4 @@
-import type { BudgetScope } from '../../contract/index.ts'
+import { type AuditActor, type BudgetScope, FaultError, fault } from '../../contract/index.ts'
 import type { Uuid } from '../../kernel/index.ts'
 import type { ApiDeps } from '../deps.ts'
 import type { Caller } from '../operation.ts'
@@ -73,4 +73,15 @@ export async function placeOf(
 /** A key sees what it falls under. */
 export function seenBy(caller: Caller) {
   return caller.kind === 'key' ? { projectId: caller.key.projectId, apiKeyId: caller.key.id } : null
+}
+
+/** What an operator limits, the organization neither widens nor ends. */
+export function assertOwn(caller: Caller, limit: { readonly setBy: AuditActor }): void {
+  if (caller.kind === 'operator' || limit.setBy !== 'operator') return
+  throw new FaultError(
+    fault(
+      'scope_exceeds_creator',
+      'An operator has set this limit. Ask for another one, or narrow it for a project or key of your own.',
+    ),
+  )
 }
