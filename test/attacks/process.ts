@@ -58,6 +58,8 @@ export async function startProcess(t: TestContext, options: ProcessOptions): Pro
       DATABASE_URL: options.databaseUrl,
       FORGE_PORT: String(port),
       FORGE_DATA_DIR: join(home, 'data'),
+      // Processes on one database have one master key.
+      FORGE_MASTER_KEY: 'the-master-key-of-the-tests',
       FORGE_CONFIG: config,
       FORGE_OPERATOR_TOKEN: OPERATOR_TOKEN,
       ...options.env,

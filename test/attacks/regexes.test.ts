@@ -90,12 +90,14 @@ test('A30: the scanner sees every literal expression', () => {
   for (const { at, source, flags } of literals) assert.doesNotThrow(() => new RegExp(source, flags), at)
 })
 
-test('A30: expressions that are composed while running are these two, of fixed words', () => {
+test('A30: expressions that are composed while running are these, of fixed words', () => {
   const composed = sources.flatMap(([path, text]) =>
     [...text.matchAll(/new RegExp\(([^)]*)/g)].map((match) => `${path}: ${match[1]?.trim()}`),
   )
   const told = composed.map((text) => text.replaceAll(HOLE, '@{'))
   assert.deepEqual(told, [
+    // Of the dimensions of usage, when the module is loaded.
+    'src/contract/usage.ts: `^@{dimension}(?:,@{dimension}',
     'src/platforms/vertex/shapes.ts: `^(?:publishers/@{publisher}/',
     // Called with two names of members.
     'src/protocols/gemini-generate/errors.ts: `"@{name}": ?"([^"\\\\\\\\]{1,200}',
