@@ -260,7 +260,7 @@ declare
   t_kind text[]; t_asked bigint[]; t_amount bigint[]; t_account bigint[]; t_held bigint[]; t_hold_asked bigint[];
   -- budget windows, by position; a list of them is the text of an array of their ids. Per op: what a reserve names, then
   -- what is written with it. Per slot: those of its hold. All null where no op has to do with a budget.
-  u_id bigint[]; u_budget uuid[]; u_start timestamptz[]; u_amount bigint[]; u_hard boolean[]; u_was bigint[]; u_used bigint[];
+  u_id bigint[]; u_budget uuid[]; u_start timestamptz[]; u_amount bigint[]; u_hard boolean[]; u_was bigint[]; u_kept bigint[]; u_used bigint[];
   u_held bigint[]; op_windows text[]; hold_windows text[];
   -- What the bulk writes work on: the numbers of the ops that open, change, end a hold, leave a transfer, move money …
   opened int[] := '{}'; changed int[] := '{}'; ended int[] := '{}'; closed int[] := '{}'; moved int[] := '{}'; lots int[] := '{}';
@@ -331,8 +331,9 @@ begin
     op_windows := coalesce(op_windows, array_fill(null::text, array[n]));
     select array_agg(x.id order by x.id), array_agg(g.id order by x.id), array_agg(x.window_start order by x.id),
            array_agg(g.amount order by x.id), array_agg(g.hard and g.ended_at is null order by x.id),
-           array_agg(x.used order by x.id), array_agg(x.used order by x.id), array_agg(x.held order by x.id)
-      into u_id, u_budget, u_start, u_amount, u_hard, u_was, u_used, u_held
+           array_agg(x.used order by x.id), array_agg(x.held order by x.id),
+           array_agg(x.used order by x.id), array_agg(x.held order by x.id)
+      into u_id, u_budget, u_start, u_amount, u_hard, u_was, u_kept, u_used, u_held
       from (select distinct v.id from unnest(op_windows || hold_windows) l(list), unnest(l.list::bigint[]) v(id)
             where l.list <> '') v
       join ledger.budget_use x on x.id = v.id
@@ -557,9 +558,11 @@ begin
       where a.id = u.id and (a.posted, a.held, a.seq) is distinct from (u.posted, u.held, u.seq);
   end if;
   if u_id is not null then
+    -- Only what this batch has changed is written: the receipt of a refused request names the window that refused it, but locks
+    -- no account, so what was read of that window may be old by now.
     update ledger.budget_use x set used = u.used, held = u.held
-      from unnest(u_id, u_used, u_held) u(id, used, held)
-      where x.id = u.id and (x.used, x.held) is distinct from (u.used, u.held);
+      from unnest(u_id, u_used, u_held, u_was, u_kept) u(id, used, held, was, kept)
+      where x.id = u.id and (u.used, u.held) is distinct from (u.was, u.kept);
     if u_used <> u_was then
       insert into ledger.budget_event (org_id, budget_id, window_start, threshold, amount, used)
         select x.org_id, x.budget_id, x.window_start, h.threshold, u.amount, u.used
