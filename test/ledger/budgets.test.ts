@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { type Database, openDatabase } from '../../src/db/index.ts'
 import { silentLog, type Uuid } from '../../src/kernel/index.ts'
@@ -58,6 +59,42 @@ test('two processes that race 1,000 reserves for room of exactly 100 in one of t
     for (const id of [...made, soft]) assert.deepEqual(await use(database, id), [0n, 700n])
   }
   assert.deepEqual(await broken(database), [])
+})
+
+test('the receipt of a refused request puts back nothing of what is counted meanwhile', async (t) => {
+  const { app, database } = await ledgerDatabase(t)
+  const rich = await funded(app, 1_000n)
+  const run = await budget(app, rich, 100n)
+  const [first, second] = [ids.uuid(), ids.uuid()]
+  await batch(writer(app), [
+    under(reserve(rich, first, 70n), [run]),
+    under(reserve(rich, second, 50n), [run]),
+  ])
+  // Between what the batch of the receipt reads and what it writes there is time for another process.
+  await database.query(`create function public.linger() returns trigger language plpgsql as
+    $$ begin if new.status = 'refused' then perform pg_sleep(1); end if; return new; end $$`)
+  await database.query(
+    'create trigger linger before insert on ledger.receipt for each row execute function public.linger()',
+  )
+  const receipt = {
+    id: second,
+    projectId: ids.uuid(),
+    apiKeyId: ids.uuid(),
+    runId: null,
+    status: 'refused',
+    bucket: null,
+    route: null,
+    model: 'm',
+    chargeNano: 0n,
+    createdAtMs: Date.now(),
+    document: '{}',
+  }
+  const record: LedgerOp = { kind: 'record', orgId: rich.orgId, id: second, receipt }
+  const noted = batch(writer(app), [record])
+  await sleep(300)
+  assert.deepEqual(verdicts(await batch(writer(app), [settle(rich, first, 40n)])), ['done'])
+  assert.deepEqual(verdicts(await noted), ['done'])
+  assert.deepEqual(await use(database, run), [40n, 0n])
 })
 
 test('the refusal names the budget with the least room and its use, and says the same when it is asked again', async (t) => {
