@@ -194,6 +194,27 @@ async function until<T>(what: string, look: () => Promise<T | null>): Promise<T>
   throw new Error(`waited too long for ${what}`)
 }
 
+/** Another gateway process's parts on the same database, listening; the caller closes it. */
+export async function startBeside(
+  forge: Pick<Forge, 'databaseUrl' | 'sandbox'>,
+  more: Partial<AppOptions> = {},
+): Promise<{ readonly app: App; readonly url: string }> {
+  const app = await buildApp({
+    databaseUrl: forge.databaseUrl,
+    role: 'forge_app',
+    configPath: null,
+    env: {},
+    operatorToken: OPERATOR_TOKEN,
+    ...INSTALLATION,
+    sandboxUrl: () => `${forge.sandbox.url}/v1`,
+    log: silentLog,
+    version: '0.0.0-test',
+    ...more,
+  })
+  const { port } = await app.api.listen({ host: '127.0.0.1', port: 0 })
+  return { app, url: `http://127.0.0.1:${port}` }
+}
+
 export async function startForge(t: TestContext, options: ForgeOptions = {}): Promise<Forge> {
   const started: { app?: App } = {}
   // Before the database goes: what is still to be settled would wait for it for ever.

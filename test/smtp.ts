@@ -3,9 +3,18 @@ import { type AddressInfo, createServer } from 'node:net'
 import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** A mail server of as much SMTP as one message needs. `refuse` is its answer to a recipient. */
-export async function smtpServer(t: TestContext, refuse: string | null = null) {
+/**
+ * A mail server of as much SMTP as one message needs.
+ * @param refuse its answer to a recipient
+ * @param times how often it refuses before it takes what comes
+ */
+export async function smtpServer(
+  t: TestContext,
+  refuse: string | null = null,
+  times = Number.POSITIVE_INFINITY,
+) {
   const messages: string[] = []
+  let refused = 0
   const server = createServer((socket) => {
     let data = false
     let text = ''
@@ -27,19 +36,25 @@ export async function smtpServer(t: TestContext, refuse: string | null = null) {
         } else if (/^DATA/i.test(piece)) {
           data = true
           say('354 go on')
-        } else if (/^RCPT/i.test(piece) && refuse !== null) say(refuse)
-        else say(/^QUIT/i.test(piece) ? '221 bye' : '250 ok')
+        } else if (/^RCPT/i.test(piece) && refuse !== null && refused < times) {
+          refused++
+          say(refuse)
+        } else say(/^QUIT/i.test(piece) ? '221 bye' : '250 ok')
       }
     })
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.after(() => server.close())
-  return { url: `smtp://127.0.0.1:${(server.address() as AddressInfo).port}`, messages }
+  return {
+    url: `smtp://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    messages,
+    refused: () => refused,
+  }
 }
 
 /** The text of a message, whatever it was encoded in. */
-function textOf(message: string): string {
+export function textOf(message: string): string {
   const at = message.indexOf('\r\n\r\n')
   const body = message.slice(at + 4)
   const encoding = /^content-transfer-encoding: *(\S+)/im.exec(message.slice(0, at))?.[1]?.toLowerCase()

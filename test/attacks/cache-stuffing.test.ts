@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { buildApp } from '../../src/app.ts'
-import { silentLog } from '../../src/kernel/index.ts'
-import { INSTALLATION, OPERATOR_TOKEN, startForge, testConfig } from '../forge.ts'
+import { startBeside, startForge, testConfig } from '../forge.ts'
 import { withUpstreams } from '../gateway/ask.ts'
 import { answerBody, startStub } from '../gateway/stub.ts'
 
@@ -159,20 +157,9 @@ test('A9: names of users and caches are an organization’s own upstream', async
   await t.test('another process of the installation uses the same names', async () => {
     const way = WAYS['chat'] ?? assert.fail('chat')
     const here = way.names(await sent(forge.url, one.key, way))
-    const second = await buildApp({
-      databaseUrl: forge.databaseUrl,
-      role: 'forge_app',
-      configPath: null,
-      env: {},
-      operatorToken: OPERATOR_TOKEN,
-      ...INSTALLATION,
-      sandboxUrl: () => stub.url,
-      log: silentLog,
-      version: '0.0.0-test',
-    })
+    const { app: second, url } = await startBeside(forge, { sandboxUrl: () => stub.url })
     try {
-      const { port } = await second.api.listen({ host: '127.0.0.1', port: 0 })
-      const there = await sent(`http://127.0.0.1:${port}`, one.key, { ...way, model: 'gpt-5-mini:official' })
+      const there = await sent(url, one.key, { ...way, model: 'gpt-5-mini:official' })
       assert.deepEqual(way.names(there), here)
     } finally {
       await second.close(1_000)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type App, buildApp } from '../../src/app.ts'
+import type { App } from '../../src/app.ts'
 import { openDatabaseClock } from '../../src/db/index.ts'
 import {
   type Clock,
@@ -10,7 +10,7 @@ import {
   silentLog,
   systemClock,
 } from '../../src/kernel/index.ts'
-import { type Account, type Forge, INSTALLATION, OPERATOR_TOKEN, startForge, testConfig } from '../forge.ts'
+import { type Account, type Forge, OPERATOR_TOKEN, startBeside, startForge, testConfig } from '../forge.ts'
 import { bodyOf, chargeNano, eventually } from '../gateway/ask.ts'
 
 /** A43: one of two gateways whose machine's clock is hours off. The database's time is everybody's. */
@@ -40,21 +40,9 @@ async function withSecond(
   work: (second: Second) => Promise<void>,
 ): Promise<void> {
   const clock = skewed(offMs)
-  const app = await buildApp({
-    databaseUrl: forge.databaseUrl,
-    role: 'forge_app',
-    configPath: forge.configPath,
-    env: {},
-    operatorToken: OPERATOR_TOKEN,
-    ...INSTALLATION,
-    sandboxUrl: () => `${forge.sandbox.url}/v1`,
-    log: silentLog,
-    version: '0.0.0-test',
-    clock,
-  })
+  const { app, url } = await startBeside(forge, { configPath: forge.configPath, clock })
   try {
-    const { port } = await app.api.listen({ host: '127.0.0.1', port: 0 })
-    await work({ url: `http://127.0.0.1:${port}`, app, clock })
+    await work({ url, app, clock })
   } finally {
     await app.close(2_000)
   }

@@ -1,88 +1,22 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
-import { type TestContext, test } from 'node:test'
-import { buildApp } from '../../src/app.ts'
-import { formatId, parseId, silentLog } from '../../src/kernel/index.ts'
+import { test } from 'node:test'
+import { formatId, parseId } from '../../src/kernel/index.ts'
 import { startApi } from '../api-stand.ts'
-import { OPERATOR_TOKEN, startForge, testConfig } from '../forge.ts'
+import { OPERATOR_TOKEN, startBeside, startForge, testConfig } from '../forge.ts'
+import { smtpServer, textOf } from '../smtp.ts'
 import { receiver, until } from './stand.ts'
 
-/** As much SMTP as a message needs. The first `refusals` are told to come again. */
-async function smtpServer(t: TestContext, refusals = 0) {
-  const messages: string[] = []
-  let refused = 0
-  const server = createServer((socket) => {
-    let data = false
-    let text = ''
-    socket.setEncoding('utf8')
-    socket.on('error', () => {})
-    const say = (line: string): void => void socket.write(`${line}\r\n`)
-    say('220 stand.test ESMTP')
-    socket.on('data', (chunk: string) => {
-      text += chunk
-      for (;;) {
-        const end = data ? text.indexOf('\r\n.\r\n') : text.indexOf('\r\n')
-        if (end === -1) return
-        const piece = text.slice(0, end)
-        text = text.slice(end + (data ? 5 : 2))
-        if (data) {
-          messages.push(piece)
-          data = false
-          say('250 taken')
-        } else if (/^DATA/i.test(piece)) {
-          data = true
-          say('354 go on')
-        } else if (/^RCPT/i.test(piece) && refused < refusals) {
-          refused++
-          say('451 try later')
-        } else say(/^QUIT/i.test(piece) ? '221 bye' : '250 ok')
-      }
-    })
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.after(() => server.close())
-  return {
-    url: `smtp://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    messages,
-    refused: () => refused,
-  }
-}
-
-/** The words of a mail, whatever they were wrapped in for their way. */
-function words(message: string): string {
-  const [head = '', ...body] = message.split('\r\n\r\n')
-  const text = body.join('\r\n\r\n')
-  if (/base64/i.test(head)) return Buffer.from(text, 'base64').toString()
-  const bytes = text
-    .replace(/=\r\n/g, '')
-    .replace(/=([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
-  return Buffer.from(bytes, 'latin1').toString()
-}
-
 test('an alert reaches a mailbox in its language, also when the mail server was busy first', async (t) => {
-  const smtp = await smtpServer(t, 1)
+  const smtp = await smtpServer(t, '451 try later', 1)
   const forge = await startForge(t, { config: testConfig({ m: { ordinary: [''] } }) })
   const a = await forge.account({ grants: { rmb: '3' } })
-  const second = await buildApp({
-    databaseUrl: forge.databaseUrl,
-    role: 'forge_app',
-    configPath: null,
-    env: {},
-    operatorToken: OPERATOR_TOKEN,
-    masterKey: 'the master key of tests',
+  const { app: second, url } = await startBeside(forge, {
     mail: { smtpUrl: smtp.url, from: 'forge@stand.test' },
-    publicUrl: null,
-    sandboxUrl: () => `${forge.sandbox.url}/v1`,
-    log: silentLog,
-    version: 't',
   })
   // Only the one with a mail server is left to send.
   await forge.app.close(1_000)
   t.after(() => second.close(1_000))
-  const { port } = await second.api.listen({ host: '127.0.0.1', port: 0 })
-  const made = await fetch(`http://127.0.0.1:${port}/api/v1/alert-rules`, {
+  const made = await fetch(`${url}/api/v1/alert-rules`, {
     method: 'POST',
     headers: { authorization: `Bearer ${OPERATOR_TOKEN}`, 'content-type': 'application/json' },
     body: JSON.stringify({
@@ -102,7 +36,7 @@ test('an alert reaches a mailbox in its language, also when the mail server was 
     20_000,
   )
   assert.match(message, /^To: owner@stand\.test$/m)
-  assert.match(words(message), /可用金额为 3 CNY，低于 5 CNY/)
+  assert.match(textOf(message), /可用金额为 3 CNY，低于 5 CNY/)
   // The mail is there a moment before it is noted.
   const log = await until('the note', async () => {
     const rows = await forge.owner.query('select error from webhooks.attempt order by n')
@@ -116,20 +50,7 @@ test('two gateways on one database tell each request once, whichever served it',
   const forge = await startForge(t, { config })
   const a = await forge.account()
   const target = await receiver(t)
-  const other = await buildApp({
-    databaseUrl: forge.databaseUrl,
-    role: 'forge_app',
-    configPath: null,
-    env: {},
-    operatorToken: OPERATOR_TOKEN,
-    masterKey: 'the master key of tests',
-    mail: { smtpUrl: null, from: 'forge@stand.test' },
-    publicUrl: null,
-    webhookPrivateTargets: true,
-    sandboxUrl: () => `${forge.sandbox.url}/v1`,
-    log: silentLog,
-    version: 't',
-  })
+  const { app: other } = await startBeside(forge, { webhookPrivateTargets: true })
   let closed = false
   t.after(async () => {
     if (!closed) await other.close(1_000)

@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict'
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import { test } from 'node:test'
-import { buildApp } from '../../src/app.ts'
 import { createIdempotency } from '../../src/gateway/idempotency.ts'
 import { createIdSource, formatId, silentLog, systemClock } from '../../src/kernel/index.ts'
 import { testDatabase } from '../database.ts'
-import { type Account, type Forge, INSTALLATION, OPERATOR_TOKEN, startForge, testConfig } from '../forge.ts'
+import { type Account, type Forge, startBeside, startForge, testConfig } from '../forge.ts'
 import { bodyOf, chargeNano, eventually } from './ask.ts'
 
 const MODELS = testConfig({
@@ -285,31 +284,14 @@ test('an outcome is kept over a restart of the gateway, and never charged twice'
   const text = await first.text()
   await forge.settled()
   const before = await forge.balance(account.orgId, 'rmb')
-  const second = await buildApp({
-    databaseUrl: databaseUrl.href,
-    role: 'forge_app',
-    configPath: null,
-    env: {},
-    operatorToken: OPERATOR_TOKEN,
-    ...INSTALLATION,
-    sandboxUrl: () => `${forge.sandbox.url}/v1`,
-    log: silentLog,
-    version: '0.0.0-test',
-  })
+  const { app: second, url } = await startBeside({ ...forge, databaseUrl: databaseUrl.href })
   t.after(() => second.close(1_000))
-  const { port } = await second.api.listen({ host: '127.0.0.1', port: 0 })
   await forge.app.close(1_000)
   const calls = forge.sandbox.requests.count
-  const again = await send(
-    forge,
-    account,
-    'restart',
-    bodyOf({ model: 'm', body: STREAM }),
-    `http://127.0.0.1:${port}`,
-  )
+  const again = await send(forge, account, 'restart', bodyOf({ model: 'm', body: STREAM }), url)
   assert.equal(await again.text(), text)
   assert.equal(again.headers.get('x-request-id'), first.headers.get('x-request-id'))
-  const other = await send(forge, account, 'restart', body, `http://127.0.0.1:${port}`)
+  const other = await send(forge, account, 'restart', body, url)
   assert.equal(other.status, 422)
   await other.text()
   await second.writer.drain()

@@ -2,9 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import Anthropic from '@anthropic-ai/sdk'
 import OpenAI from 'openai'
-import { buildApp } from '../../src/app.ts'
-import { formatId, parseId, silentLog } from '../../src/kernel/index.ts'
-import { type Account, type Forge, INSTALLATION, OPERATOR_TOKEN, startForge, testConfig } from '../forge.ts'
+import { formatId, parseId } from '../../src/kernel/index.ts'
+import { type Account, type Forge, OPERATOR_TOKEN, startBeside, startForge, testConfig } from '../forge.ts'
 import { bodyOf, chargeNano, eventually } from './ask.ts'
 import { startWire } from './swallow.ts'
 
@@ -299,22 +298,11 @@ test('A14: what is a retry of what', async (t) => {
   })
 
   await t.test('another gateway over the same database gives it too', async () => {
-    const second = await buildApp({
-      databaseUrl: forge.databaseUrl,
-      role: 'forge_app',
-      configPath: null,
-      env: {},
-      operatorToken: OPERATOR_TOKEN,
-      ...INSTALLATION,
-      sandboxUrl: () => `${forge.sandbox.url}/v1`,
-      log: silentLog,
-      version: '0.0.0-test',
-    })
+    const { app: second, url } = await startBeside(forge)
     try {
-      const { port } = await second.api.listen({ host: '127.0.0.1', port: 0 })
       const body = bodyOf({ model: 'm', text: 'elsewhere' })
       const first = await hear(send(forge, account, { body, retry: 0 }))
-      const retry = await hear(send(forge, account, { body, retry: 1, url: `http://127.0.0.1:${port}` }))
+      const retry = await hear(send(forge, account, { body, retry: 1, url }))
       assert.deepEqual([retry.replayOf, retry.text], [first.id, first.text])
     } finally {
       await second.close(1_000)

@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { buildApp } from '../../src/app.ts'
-import { silentLog } from '../../src/kernel/index.ts'
-import { type Forge, INSTALLATION, OPERATOR_TOKEN, startForge } from '../forge.ts'
+import { type Forge, OPERATOR_TOKEN, startBeside, startForge } from '../forge.ts'
 import { Browser } from '../identity/browser.ts'
 import { PASSWORD } from '../identity/stand.ts'
 import { linkIn, nextMail, smtpServer } from '../smtp.ts'
@@ -130,20 +128,9 @@ test('operator, owner, developer: each gets what their role says and no more, an
 })
 
 async function secondProcess(t: TestContext, forge: Forge): Promise<string> {
-  const app = await buildApp({
-    databaseUrl: forge.databaseUrl,
-    role: 'forge_app',
-    configPath: null,
-    env: {},
-    operatorToken: OPERATOR_TOKEN,
-    ...INSTALLATION,
-    sandboxUrl: () => `${forge.sandbox.url}/v1`,
-    log: silentLog,
-    version: '0.0.0-test',
-  })
+  const { app, url } = await startBeside(forge)
   t.after(() => app.close(1_000))
-  const { port } = await app.api.listen({ host: '127.0.0.1', port: 0 })
-  return `http://127.0.0.1:${port}`
+  return url
 }
 
 interface Described {
