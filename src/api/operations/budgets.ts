@@ -12,11 +12,10 @@ import {
 import type { Actor } from '../../tenancy/index.ts'
 import type { ApiDeps } from '../deps.ts'
 import { type Caller, operation } from '../operation.ts'
-import { InvalidRequest } from '../problem.ts'
-import { cursorOf, idOf, notFound, pageOf, scopeOf } from '../scope.ts'
-import { budgetScopeId, budgetView } from '../views.ts'
+import { cursorOf, idOf, notFound, pageOf } from '../scope.ts'
+import { budgetView } from '../views.ts'
+import { assertOwn, limitsFilter, placeOf, seenBy } from './limit-scope.ts'
 import { amountOf, bucketOf } from './money-of.ts'
-import { assertOwn, placeOf, seenBy } from './scope-place.ts'
 
 const idParams = z.strictObject({ id: z.string() })
 const noQuery = z.strictObject({})
@@ -45,18 +44,8 @@ export const listBudgets = operation({
   response: listOf(budgetSchema),
   faults: ['not_found'],
   async run({ deps, caller, query }) {
-    const { orgId } = await scopeOf(deps, caller, { organization: query.organization })
-    if (query.scope_id !== undefined && query.scope === undefined)
-      throw new InvalidRequest('query', [{ field: 'scope', message: 'is required with scope_id' }])
-    const rows = await deps.budgets.list({
-      orgId,
-      scope: query.scope ?? null,
-      scopeId: query.scope === undefined ? null : budgetScopeId(query.scope, query.scope_id ?? null),
-      seenBy: seenBy(caller),
-      ended: query.ended === 'true',
-      limit: query.limit + 1,
-      before: cursorOf('bud', query.cursor),
-    })
+    const filter = await limitsFilter(deps, caller, query)
+    const rows = await deps.budgets.list({ ...filter, before: cursorOf('bud', query.cursor) })
     return pageOf('bud', rows, query.limit, budgetView)
   },
 })

@@ -12,9 +12,9 @@ import type { RateLimit, RateStore } from '../../rates/index.ts'
 import type { ApiDeps } from '../deps.ts'
 import { type Caller, operation } from '../operation.ts'
 import { InvalidRequest } from '../problem.ts'
-import { cursorOf, idOf, notFound, pageOf, scopeOf } from '../scope.ts'
-import { budgetScopeId, rateLimitView } from '../views.ts'
-import { assertOwn, placeOf, seenBy } from './scope-place.ts'
+import { cursorOf, idOf, notFound, pageOf } from '../scope.ts'
+import { rateLimitView } from '../views.ts'
+import { assertOwn, limitsFilter, placeOf, seenBy } from './limit-scope.ts'
 
 const idParams = z.strictObject({ id: z.string() })
 const noQuery = z.strictObject({})
@@ -50,18 +50,8 @@ export const listRateLimits = operation({
   response: listOf(rateLimitSchema),
   faults: ['not_found'],
   async run({ deps, caller, query }) {
-    const { orgId } = await scopeOf(deps, caller, { organization: query.organization })
-    if (query.scope_id !== undefined && query.scope === undefined)
-      throw new InvalidRequest('query', [{ field: 'scope', message: 'is required with scope_id' }])
-    const rows = await deps.rates.list({
-      orgId,
-      scope: query.scope ?? null,
-      scopeId: query.scope === undefined ? null : budgetScopeId(query.scope, query.scope_id ?? null),
-      seenBy: seenBy(caller),
-      ended: query.ended === 'true',
-      limit: query.limit + 1,
-      before: cursorOf('rl', query.cursor),
-    })
+    const filter = await limitsFilter(deps, caller, query)
+    const rows = await deps.rates.list({ ...filter, before: cursorOf('rl', query.cursor) })
     return pageOf('rl', rows, query.limit, rateLimitView)
   },
 })

@@ -1,7 +1,7 @@
 import { BUDGET_PERIODS, BUDGET_SCOPES, type BudgetView } from '../../contract/index.ts'
-import { type Command, givenFlag, oneOf, textFlag, UsageError } from '../command.ts'
+import { type Command, givenFlag, oneOf, textFlag } from '../command.ts'
 import { listText, pairs } from '../text.ts'
-import { PAGE_EXPLAIN, PAGE_OPTIONS, pageQuery } from './paging.ts'
+import { LIMITS_OPTIONS, limitPlace, limitsExplain, limitsQuery, PLACE_OPTIONS } from './limit-place.ts'
 
 function budgetText(budget: BudgetView): string {
   return pairs([
@@ -21,9 +21,7 @@ const budgetSet: Command = {
   summary: 'Limits what may be spent; changes the budget that is in force there, if any',
   args: [],
   options: {
-    scope: { type: 'string' },
-    id: { type: 'string' },
-    org: { type: 'string' },
+    ...PLACE_OPTIONS,
     bucket: { type: 'string' },
     amount: { type: 'string' },
     period: { type: 'string' },
@@ -41,15 +39,13 @@ const budgetSet: Command = {
   },
   example: 'forge budget set --scope key --id key_… --bucket credit --amount 20.00 --period day',
   async run({ flags, client }) {
-    const scope = oneOf('scope', BUDGET_SCOPES, givenFlag(flags, 'scope')) ?? 'key'
+    const { organization, ...place } = limitPlace(flags, BUDGET_SCOPES)
     const period =
-      oneOf('period', BUDGET_PERIODS, textFlag(flags, 'period')) ?? (scope === 'run' ? 'total' : 'month')
-    const organization = textFlag(flags, 'org')
-    if (scope === 'route' && organization === undefined) throw new UsageError('--scope route needs --org')
+      oneOf('period', BUDGET_PERIODS, textFlag(flags, 'period')) ??
+      (place.scope === 'run' ? 'total' : 'month')
     const [bucket, amount] = [givenFlag(flags, 'bucket'), givenFlag(flags, 'amount')]
     const hard = flags['soft'] !== true
     const forge = await client()
-    const place = { scope, scope_id: givenFlag(flags, 'id') }
     const { data } = await forge.listBudgets({ ...place, organization, limit: 200 })
     const known = data.find((one) => one.bucket === bucket && one.period === period && one.hard === hard)
     const value =
@@ -71,29 +67,11 @@ const budgetList: Command = {
   words: ['budget', 'list'],
   summary: 'Lists budgets with what is used and held of them, newest first',
   args: [],
-  options: {
-    org: { type: 'string' },
-    scope: { type: 'string' },
-    id: { type: 'string' },
-    ended: { type: 'boolean' },
-    ...PAGE_OPTIONS,
-  },
-  explain: {
-    org: 'only those of this organization (org_…)',
-    scope: `only these: ${BUDGET_SCOPES.join(', ')}`,
-    id: 'only those of this organization, project, key, run or route; with --scope',
-    ended: 'also those that have ended',
-    ...PAGE_EXPLAIN,
-  },
+  options: LIMITS_OPTIONS,
+  explain: limitsExplain(BUDGET_SCOPES),
   example: 'forge budget list --org org_…',
   async run({ flags, client }) {
-    const value = await (await client()).listBudgets({
-      organization: textFlag(flags, 'org'),
-      scope: oneOf('scope', BUDGET_SCOPES, textFlag(flags, 'scope')),
-      scope_id: textFlag(flags, 'id'),
-      ended: flags['ended'] === true ? 'true' : undefined,
-      ...pageQuery(flags),
-    })
+    const value = await (await client()).listBudgets(limitsQuery(flags, BUDGET_SCOPES))
     const rows = value.data.map((budget) => [
       budget.id,
       `${budget.scope} ${budget.scope_id}`,

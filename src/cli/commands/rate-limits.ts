@@ -1,7 +1,7 @@
 import { RATE_MEASURES, RATE_SCOPES, type RateLimitView } from '../../contract/index.ts'
-import { type Command, type Flags, givenFlag, oneOf, textFlag, UsageError } from '../command.ts'
+import { type Command, type Flags, textFlag, UsageError } from '../command.ts'
 import { listText, pairs } from '../text.ts'
-import { PAGE_EXPLAIN, PAGE_OPTIONS, pageQuery } from './paging.ts'
+import { LIMITS_OPTIONS, limitPlace, limitsExplain, limitsQuery, PLACE_OPTIONS } from './limit-place.ts'
 
 const MEASURE_FLAGS = {
   rpm: 'requests_per_minute',
@@ -47,9 +47,7 @@ const rateSet: Command = {
   summary: 'Limits requests and tokens a minute, and requests at one time; changes the limit that is there',
   args: [],
   options: {
-    scope: { type: 'string' },
-    id: { type: 'string' },
-    org: { type: 'string' },
+    ...PLACE_OPTIONS,
     rpm: { type: 'string' },
     tpm: { type: 'string' },
     concurrency: { type: 'string' },
@@ -65,14 +63,11 @@ const rateSet: Command = {
   },
   example: 'forge rate-limit set --scope key --id key_… --rpm 60 --tpm 100000 --concurrency 8',
   async run({ flags, client }) {
-    const scope = oneOf('scope', RATE_SCOPES, givenFlag(flags, 'scope')) ?? 'key'
-    const organization = textFlag(flags, 'org')
-    if (scope === 'route' && organization === undefined) throw new UsageError('--scope route needs --org')
+    const { organization, ...place } = limitPlace(flags, RATE_SCOPES)
     const amounts = amountsOf(flags)
     if (Object.keys(amounts).length === 0)
       throw new UsageError('Name at least one of --rpm, --tpm and --concurrency')
     const forge = await client()
-    const place = { scope, scope_id: givenFlag(flags, 'id') }
     const { data } = await forge.listRateLimits({ ...place, organization, limit: 1 })
     const known = data[0]
     const value =
@@ -91,29 +86,11 @@ const rateList: Command = {
   words: ['rate-limit', 'list'],
   summary: 'Lists rate limits, newest first',
   args: [],
-  options: {
-    org: { type: 'string' },
-    scope: { type: 'string' },
-    id: { type: 'string' },
-    ended: { type: 'boolean' },
-    ...PAGE_OPTIONS,
-  },
-  explain: {
-    org: 'only those of this organization (org_…)',
-    scope: `only these: ${RATE_SCOPES.join(', ')}`,
-    id: 'only that of this organization, project, key or route; with --scope',
-    ended: 'also those that have ended',
-    ...PAGE_EXPLAIN,
-  },
+  options: LIMITS_OPTIONS,
+  explain: limitsExplain(RATE_SCOPES),
   example: 'forge rate-limit list --org org_…',
   async run({ flags, client }) {
-    const value = await (await client()).listRateLimits({
-      organization: textFlag(flags, 'org'),
-      scope: oneOf('scope', RATE_SCOPES, textFlag(flags, 'scope')),
-      scope_id: textFlag(flags, 'id'),
-      ended: flags['ended'] === true ? 'true' : undefined,
-      ...pageQuery(flags),
-    })
+    const value = await (await client()).listRateLimits(limitsQuery(flags, RATE_SCOPES))
     const rows = value.data.map((limit) => [
       limit.id,
       `${limit.scope} ${limit.scope_id}`,

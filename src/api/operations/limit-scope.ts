@@ -3,9 +3,10 @@ import type { Uuid } from '../../kernel/index.ts'
 import type { ApiDeps } from '../deps.ts'
 import type { Caller } from '../operation.ts'
 import { InvalidRequest } from '../problem.ts'
-import { idOf, notFound } from '../scope.ts'
+import { idOf, notFound, scopeOf } from '../scope.ts'
+import { budgetScopeId } from '../views.ts'
 
-/** Where a budget or a rate limit is, and whose. */
+/** What budgets and rate limits have in common: what they are about, whose they are, who sees and who changes them. */
 
 interface Asked {
   readonly scope: BudgetScope
@@ -84,4 +85,29 @@ export function assertOwn(caller: Caller, limit: { readonly setBy: AuditActor })
       'An operator has set this limit. Ask for another one, or narrow it for a project or key of your own.',
     ),
   )
+}
+
+/** What a list of limits is asked by, inside what the caller may see. */
+export async function limitsFilter<S extends BudgetScope>(
+  deps: ApiDeps,
+  caller: Caller,
+  query: {
+    readonly organization?: string | undefined
+    readonly scope?: S | undefined
+    readonly scope_id?: string | undefined
+    readonly ended?: 'true' | 'false' | undefined
+    readonly limit: number
+  },
+) {
+  const { orgId } = await scopeOf(deps, caller, { organization: query.organization })
+  if (query.scope_id !== undefined && query.scope === undefined)
+    throw new InvalidRequest('query', [{ field: 'scope', message: 'is required with scope_id' }])
+  return {
+    orgId,
+    scope: query.scope ?? null,
+    scopeId: query.scope === undefined ? null : budgetScopeId(query.scope, query.scope_id ?? null),
+    seenBy: seenBy(caller),
+    ended: query.ended === 'true',
+    limit: query.limit + 1,
+  }
 }
