@@ -123,7 +123,7 @@ const SCOPE_PREFIXES: Readonly<Record<BudgetScope, IdPrefix | null>> = {
 }
 
 /** A scope's id as it is stored; an id of another kind finds nothing, as it is in no budget. */
-export function budgetScopeId(scope: BudgetScope, shown: string | null): string | null {
+export function limitScopeId(scope: BudgetScope, shown: string | null): string | null {
   const prefix = SCOPE_PREFIXES[scope]
   return shown === null || prefix === null ? shown : (parseId(prefix, shown) ?? shown)
 }

@@ -203,7 +203,6 @@ export function createIdentity(options: IdentityOptions): Identity {
     owns: (path) => path.startsWith(`${BASE_PATH}/`) || path.startsWith('/operator/') || door.ownsPage(path),
     handle: (req, res, requestId) => door.handle(req, res, requestId),
     personOf: (req) => people.personOf(req.headers),
-    hasSession: (req) => people.hasSession(req.headers),
     isSameOrigin: (req) => isSameOrigin(req, options.origins()),
     async describe(ids) {
       const text = 'select id, email, name from identity.person where id = any($1)'

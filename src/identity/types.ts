@@ -112,8 +112,6 @@ export interface Identity {
   handle(req: IncomingMessage, res: ServerResponse, requestId: Uuid): Promise<Fault | null>
   /** Null: nobody is signed in, or no longer. */
   personOf(req: { readonly headers: IncomingHttpHeaders }): Promise<Person | null>
-  /** Whether the request carries a session, alive or not: it then must come from our own pages to change something. */
-  hasSession(req: { readonly headers: IncomingHttpHeaders }): boolean
   isSameOrigin(req: { readonly headers: IncomingHttpHeaders }): boolean
   /** Names to show; who has no account any more is left out. */
   describe(

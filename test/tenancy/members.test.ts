@@ -191,11 +191,9 @@ test('what somebody may give ends with their own role, also for invitations that
   const { org } = await stand.customer('Alpha')
   const owner = await joined(stand, org, 'owner')
   const admin = await joined(stand, org, 'admin', owner)
-  for (const role of ['owner'] as const) {
-    const body = { email: 'x@stand.test', role }
-    const answer = await stand.call('POST', '/api/v1/invitations', { body, cookie: admin.cookie })
-    assert.deepEqual(codeOf(answer), [403, 'scope_exceeds_creator'])
-  }
+  const above = { email: 'x@stand.test', role: 'owner' }
+  const beyond = await stand.call('POST', '/api/v1/invitations', { body: above, cookie: admin.cookie })
+  assert.deepEqual(codeOf(beyond), [403, 'scope_exceeds_creator'])
   const promote = (path: string, role: string, cookie: string) =>
     stand.call('PATCH', path, { body: { role }, cookie })
   assert.deepEqual(codeOf(await promote(admin.path, 'owner', admin.cookie)), [403, 'scope_exceeds_creator'])
@@ -387,4 +385,19 @@ test('what an operator limits, the organization neither widens nor ends; its own
     assert.equal((await stand.call('DELETE', `${path}/${own.json.id}`, { cookie })).status, 200)
     assert.equal((await stand.call('PATCH', place, { body: wider })).status, 200, 'an operator does')
   }
+})
+
+test('models are shown to people with what their organization has available', async (t) => {
+  const stand = await startApi(t)
+  const { org } = await stand.customer('Alpha')
+  await stand.call('POST', '/api/v1/grants', {
+    body: { organization: org, bucket: 'rmb', amount: '7', reason: 'r' },
+  })
+  const viewer = await joined(stand, org, 'viewer')
+  const { json } = await stand.call('GET', '/api/v1/models', { cookie: viewer.cookie })
+  const available = json.data[0].routes.map((route: { bucket: string; available: string }) => [
+    route.bucket,
+    route.available,
+  ])
+  assert.deepEqual(Object.fromEntries(available), { credit: '0', rmb: '7' })
 })

@@ -4,7 +4,7 @@ import type { ApiDeps } from '../deps.ts'
 import type { Caller } from '../operation.ts'
 import { InvalidRequest } from '../problem.ts'
 import { idOf, notFound, scopeOf } from '../scope.ts'
-import { budgetScopeId } from '../views.ts'
+import { limitScopeId } from '../views.ts'
 
 /** What budgets and rate limits have in common: what they are about, whose they are, who sees and who changes them. */
 
@@ -105,7 +105,7 @@ export async function limitsFilter<S extends BudgetScope>(
   return {
     orgId,
     scope: query.scope ?? null,
-    scopeId: query.scope === undefined ? null : budgetScopeId(query.scope, query.scope_id ?? null),
+    scopeId: query.scope === undefined ? null : limitScopeId(query.scope, query.scope_id ?? null),
     seenBy: seenBy(caller),
     ended: query.ended === 'true',
     limit: query.limit + 1,

@@ -5,11 +5,13 @@ import { readBalances } from '../../ledger/index.ts'
 import type { ApiDeps } from '../deps.ts'
 import { type Available, modelView } from '../model-view.ts'
 import { type Caller, operation } from '../operation.ts'
+import { scopeOf } from '../scope.ts'
 
-/** Every model as the caller may use it; for a key with what the balances of its organization have available. */
+/** Every model as the caller may use it; with what the balances have available of the organization of a key, or of a person's only one. */
 export async function modelsFor(deps: ApiDeps, caller: Caller): Promise<ModelView[]> {
   const nowMs = deps.clock.nowMs()
-  const balances = caller.kind === 'key' ? await readBalances(deps.database, caller.key.orgId) : null
+  const { orgId } = await scopeOf(deps, caller, {})
+  const balances = orgId === null ? null : await readBalances(deps.database, orgId)
   const available: Available | null =
     balances === null
       ? null
