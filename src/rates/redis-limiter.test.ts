@@ -73,6 +73,27 @@ test('processes share a limit exactly, and what one gives back the other has', s
   assert.doesNotMatch(await redis.dump(), /sk-|secret|Bearer/)
 })
 
+test(
+  'what ended while Redis was away is given back when it answers, before the lease would end',
+  skip,
+  async (t) => {
+    const redis = await TestRedis.start(t)
+    const [one, two] = [await open(t, redis), await open(t, redis)]
+    const limit = limitOf({ concurrency: 10 })
+    const running = await admitted(one, [limit], 10)
+    assert.equal(running.length, 10)
+    assert.equal((await admitted(two, [limit], 1)).length, 0)
+    redis.stop()
+    for (const reservations of running) one.end(reservations, 0)
+    await until('Redis to be missed', () => one.state === 'away')
+    redis.resume()
+    await until('both to share again', () => one.state === 'shared' && two.state === 'shared')
+    const resumed = performance.now()
+    await until('room', async () => (await admitted(two, [limit], 10)).length > 0)
+    assert.ok(performance.now() - resumed < 5_000, 'a lease ends after fifteen seconds')
+  },
+)
+
 test('the scripts decide as the memory does, admissions, refusals and corrections', skip, async (t) => {
   const redis = await TestRedis.start(t)
   const shared = await open(t, redis)

@@ -22,6 +22,8 @@ const FIRST_LOOK_MS = 1_000
 /** So many looks without an answer over a connection that seems fine. */
 const LOOKS_BEFORE_RECONNECT = 6
 const RENEWED_AT_ONCE = 200
+/** Older ones end by themselves. */
+const OWED_MAX = 10_000
 
 const PROCESSES = 'tf:rate:processes'
 
@@ -92,6 +94,12 @@ export class SharedLimiter implements Limiter {
   private readonly stopped = new AbortController()
   private readonly signing: Promise<void>
   private processes: number
+  /** Leases that ended and could not be given back: whether the word of it arrived is not known. */
+  private readonly owed: Array<{
+    readonly keys: readonly string[]
+    readonly lease: Uuid
+    readonly atMs: number
+  }> = []
   private isAway = true
   private looks = 0
 
@@ -164,7 +172,11 @@ export class SharedLimiter implements Limiter {
     }
     const there = reservations.filter(({ shared }) => shared !== null)
     const lease = there[0]?.lease
-    if (lease === undefined || this.isAway) return
+    if (lease === undefined) return
+    if (this.isAway) {
+      this.owe(there, lease)
+      return
+    }
     redis
       .run(
         END,
@@ -175,7 +187,31 @@ export class SharedLimiter implements Limiter {
           ...there.flatMap((one) => [one.shared === 'unsure' ? -1 : (one.shared ?? -1), one.tokens]),
         ],
       )
-      .catch((thrown) => this.lose(thrown))
+      .catch((thrown) => {
+        this.lose(thrown)
+        this.owe(there, lease)
+      })
+  }
+
+  private owe(there: readonly Reservation[], lease: Uuid): void {
+    const keys = there.flatMap(({ limit }) => keysOf(limit))
+    this.owed.push({ keys, lease, atMs: this.options.clock.monotonicMs() })
+    if (this.owed.length > OWED_MAX) this.owed.shift()
+  }
+
+  /** The leases alone: tokens that were corrected already must not be so twice, and those of a minute are soon no matter. */
+  private async giveBack(): Promise<void> {
+    const { clock, redis } = this.options
+    while (this.owed.length > 0) {
+      const some = this.owed.slice(0, RENEWED_AT_ONCE)
+      const alive = some.filter(({ atMs }) => clock.monotonicMs() - atMs < LEASE_MS)
+      await Promise.all(
+        alive.map(({ keys, lease }) =>
+          redis.run(END, keys, [lease, 0, ...keys.map((_, i) => (i % 2 === 0 ? -1 : 0))]),
+        ),
+      )
+      this.owed.splice(0, some.length)
+    }
   }
 
   async close(): Promise<void> {
@@ -216,6 +252,7 @@ export class SharedLimiter implements Limiter {
     const { redis, processId, log } = this.options
     try {
       const [count = 1] = integers([await redis.run(SIGN, [PROCESSES], [processId, 3 * SIGN_EVERY_MS])])
+      await this.giveBack()
       await this.renew()
       this.looks = 0
       this.processes = Math.max(1, count)
